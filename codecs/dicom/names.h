@@ -1,0 +1,61 @@
+/* Layer: codecs/dicom. From attribute text to names of files, and comparing people's names.
+ *
+ * All text is UTF-8 (invalid sequences are treated as U+FFFD). Unicode work is utf8proc's. Pure functions, any thread.
+ * What these make is recorded in the log when it is made: changing them renames nothing that exists.
+ */
+#ifndef CODECS_DICOM_NAMES_H
+#define CODECS_DICOM_NAMES_H
+
+#include "codecs/base/buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NAME_BYTES_MAX 120
+
+/* One path component from any text: NFC; control characters, and each of / \ : * ? " < > | and U+FFFD dropped or made
+ * `_`; runs of blanks one `_`; no leading dot, no trailing dot or space, no leading or trailing `_`; reserved device
+ * names of Windows (CON, NUL, COM1 ... also before a dot) get a `_` behind; at most `max` bytes, cut between grapheme
+ * clusters (`max` <= NAME_BYTES_MAX). May come out empty. Bidirectional controls and zero-width characters dropped. */
+void name_component(struct buf *out, const char *utf8, size_t max);
+
+/* The key under which two sibling names are the same: case folded, NFC (as APFS, NTFS and Samba compare). */
+void name_fold(struct buf *out, const char *utf8);
+
+/* A sibling name made unique: "base~N" with the cut made so that NAME_BYTES_MAX holds; N >= 2. An extension does not
+ * occur (names carry none). */
+void name_with_number(struct buf *out, const char *base, unsigned number);
+
+/* A template like "{date}_{description|modality}" or "{number:03}": `{a|b}` is the first that is not empty, `:0N` pads
+ * numbers with zeros to N digits (values that are no whole number pass unchanged). Fields that come out empty take
+ * their joining `_`, `-`, `.` or space with them. Each value passes name_component() before it is put in; the whole
+ * passes it again. `value` returns the text of a field or NULL. The result may be empty: the caller has a fallback. */
+typedef const char *(*name_field)(void *context, const char *field);
+struct error name_render(struct buf *out, const char *template, name_field value, void *context);
+/* Whether a template is well formed and uses only the `count` fields given: ERROR_USAGE says which is unknown. */
+struct error name_template_check(const char *template, const char *const *fields, size_t count);
+
+/* Person names, PN in UTF-8 (PS3.5 6.2.1.1). For display in a name: the alphabetic group, or where that is empty the
+ * ideographic, then the phonetic one; family, given, middle joined by "_"; prefix and suffix left out. */
+void person_display(struct buf *out, const char *pn);
+/* For comparing: each component group, case and accents folded, blanks and punctuation removed, empty trailing
+ * components dropped; used as key and by person_compare. */
+void person_fold(struct buf *out, const char *pn);
+
+enum person_relation {
+    PERSON_SAME,      /* equal but for case, accents, spacing, missing components (Doe^John and DOE^JOHN^A) or the
+                         other writing (one has groups that the other lacks, the common ones are the same) */
+    PERSON_DIFFERENT, /* everything else */
+    PERSON_UNKNOWN,   /* one of them is empty or a placeholder */
+};
+enum person_relation person_compare(const char *a, const char *b);
+
+/* Whether a value identifies nobody: empty, 0, UNKNOWN, ANONYMOUS, ANON, NONE, N/A, NULL (any case, trimmed, `^` and
+ * `_` ignored at the ends), or one of `more` (NULL-terminated, may be NULL); for dates also 19000101 and 00010101. */
+bool is_placeholder(const char *utf8, const char *const *more);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

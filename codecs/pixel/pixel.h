@@ -1,0 +1,79 @@
+/* Layer: codecs/pixel. Pixel data: what it is, decoding a frame, and the PNG that shows it.
+ *
+ * A new transfer syntax's decoder is a row of the table in pixel/decoder.c and a file. Nothing is decoded to learn a
+ * size. Decoding is bounded: at most PIXEL_FRAME_MAX bytes a frame, time linear in input and output; ERROR_MALFORMED
+ * names what is wrong with the stream. Any thread; DCMTK's codecs are registered once inside.
+ */
+#ifndef CODECS_PIXEL_PIXEL_H
+#define CODECS_PIXEL_PIXEL_H
+
+#include "codecs/base/buf.h"
+#include "codecs/dicom/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PIXEL_FRAME_MAX (UINT64_C(1) << 30)
+#define PIXEL_RENDER_VERSION 1 /* increased by any change that alters a rendered byte */
+
+enum photometric {
+    PHOTOMETRIC_UNKNOWN, PHOTOMETRIC_MONOCHROME1, PHOTOMETRIC_MONOCHROME2, PHOTOMETRIC_PALETTE, PHOTOMETRIC_RGB,
+    PHOTOMETRIC_YBR_FULL, PHOTOMETRIC_YBR_FULL_422, PHOTOMETRIC_YBR_PARTIAL_420, PHOTOMETRIC_YBR_ICT,
+    PHOTOMETRIC_YBR_RCT,
+};
+
+/* What is needed to show an image without its header; small, fixed, part of the index row of each instance. */
+struct pixel_shape {
+    uint16_t rows, columns;
+    uint16_t samples;         /* per pixel, 1 or 3 (4 in retired CMYK/ARGB) */
+    uint16_t bits_allocated;  /* 0: no pixel data */
+    uint32_t frames;          /* >= 1 */
+    uint32_t representative;  /* Representative Frame Number - 1, else 0 */
+    uint8_t photometric;      /* enum photometric */
+    bool float_data;          /* (7FE0,0008) or (7FE0,0009) */
+};
+
+/* Everything that rendering wants: a dataset_handler collects it from the tokens of a deep or shallow reader. Owns
+ * the look-up tables that it copies (bounded by the reader's capture_max). */
+struct pixel_description;
+
+struct error pixel_description_new(struct pixel_description **description, const struct syntax *syntax);
+void pixel_description_free(struct pixel_description *description);
+struct error pixel_description_token(void *description, const struct dataset_token *token);
+void pixel_description_shape(const struct pixel_description *description, struct pixel_shape *shape);
+
+/* Where the value of Pixel Data stands: bytes [0, length) of the value field, delivered by `read` (which must fill all
+ * `size` bytes or fail). For encapsulated data the value field starts with the basic offset table's item. */
+struct pixel_source {
+    struct error (*read)(void *context, uint64_t offset, void *to, size_t size);
+    void *context;
+    uint64_t length;
+};
+
+/* Whether there is a PNG for this shape in this syntax: a decoder exists, the layout is one that is shown, and the
+ * frame stays below PIXEL_FRAME_MAX. */
+bool pixel_can_render(const struct syntax *syntax, const struct pixel_shape *shape);
+
+/* One frame (0-based), decoded: native little-endian samples as stored (after decompression), interleaved by pixel,
+ * bits_allocated rounded up to 8, 16, 32 or 64; colour decompressed by a codec that converts is RGB already.
+ * `out` is cleared first. */
+struct error pixel_decode(const struct pixel_description *description, const struct pixel_source *source,
+                          uint32_t frame, struct buf *out);
+
+/* The size of the PNG of a shape (one frame): a function of rows, columns and grey or colour alone. */
+uint64_t pixel_png_size(const struct pixel_shape *shape);
+/* The PNG of one frame, exactly pixel_png_size() bytes, appended to `out`: 8-bit grey or RGB, filter 0, stored deflate
+ * blocks (RFC 1951 3.2.4). Grey: modality LUT or rescale, VOI LUT or the first window (PS3.3 C.11), else the frame's
+ * own range without padding values; MONOCHROME1 inverted. Colour: palette, YBR converted. */
+struct error pixel_render_png(const struct pixel_description *description, const struct pixel_source *source,
+                              uint32_t frame, struct buf *out);
+/* Decodes a frame to the values that two encodings of the same image share (unsigned or signed samples in RGB or
+ * grey): for comparing variants. ERROR_UNSUPPORTED when this syntax has no decoder. */
+struct error pixel_canonical(const struct pixel_description *description, const struct pixel_source *source,
+                             uint32_t frame, struct buf *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
