@@ -32,9 +32,9 @@ void name_with_number(struct buf *out, const char *base, unsigned number);
  * their joining `_`, `-`, `.` or space with them. Each value passes name_component() before it is put in; the whole
  * passes it again. `value` returns the text of a field or NULL. The result may be empty: the caller has a fallback. */
 typedef const char *(*name_field)(void *context, const char *field);
-struct error name_render(struct buf *out, const char *template, name_field value, void *context);
+struct error name_render(struct buf *out, const char *pattern, name_field value, void *context);
 /* Whether a template is well formed and uses only the `count` fields given: ERROR_USAGE says which is unknown. */
-struct error name_template_check(const char *template, const char *const *fields, size_t count);
+struct error name_template_check(const char *pattern, const char *const *fields, size_t count);
 
 /* Person names, PN in UTF-8 (PS3.5 6.2.1.1). For display in a name: the alphabetic group, or where that is empty the
  * ideographic, then the phonetic one; family, given, middle joined by "_"; prefix and suffix left out. */
