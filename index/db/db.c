@@ -1,0 +1,424 @@
+/* What lives here: LMDB behind the functions of db.h. Read transactions are kept for reuse after their end (reset and
+ * renew cost a tenth of begin); `lock` guards that list. Cursors are made once a transaction and table. */
+#include "index/db/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define IDLE_MAX 16
+
+static const struct {
+    const char *name;
+    unsigned flags;
+} tables[TABLES] = {
+    [TABLE_META] = {"meta", 0},
+    [TABLE_INSTANCE] = {"instance", 0},
+    [TABLE_EDITION] = {"edition", 0},
+    [TABLE_FOLDER] = {"folder", 0},
+    [TABLE_PATIENT] = {"patient", 0},
+    [TABLE_STUDY] = {"study", 0},
+    [TABLE_SERIES] = {"series", 0},
+    [TABLE_CHILD] = {"child", 0},
+    [TABLE_NAME] = {"name", 0},
+    [TABLE_UID] = {"uid", 0},
+    [TABLE_SECONDARY] = {"secondary", MDB_DUPSORT | MDB_DUPFIXED},
+    [TABLE_HOUR] = {"hour", 0},
+    [TABLE_ORIGIN] = {"origin", 0},
+    [TABLE_ORIGIN_KEY] = {"origin_key", 0},
+    [TABLE_CONFLICT] = {"conflict", 0},
+    [TABLE_DUPLICATE] = {"duplicate", 0},
+    [TABLE_DICTIONARY] = {"dictionary", 0},
+};
+
+struct db_txn {
+    struct db *db;
+    MDB_txn *txn;
+    MDB_cursor *cursors[TABLES];
+    bool write;
+    struct db_txn *next;
+};
+
+struct db {
+    MDB_env *env;
+    MDB_dbi dbi[TABLES];
+    char path[PATH_MAX];
+    pthread_mutex_t lock;
+    struct db_txn *idle;
+    unsigned idle_count;
+};
+
+/* A full disk shows as EIO from the commit's write: ask before calling it that. */
+static struct error failure(const struct db *db, int code, const char *what)
+{
+    struct statvfs st;
+    if ((code == EIO || code == ENOSPC) && statvfs(db->path, &st) == 0 && st.f_bavail * st.f_frsize < (1u << 20))
+        return error_make(ERROR_FULL, "%s: %s: the disk is full", db->path, what);
+    if (code == ENOMEM)
+        return error_make(ERROR_NO_MEMORY, "%s: %s: out of memory", db->path, what);
+    if (code == MDB_READERS_FULL)
+        return error_make(ERROR_RETRY, "%s: more than %d readers", db->path, DB_READERS_MAX);
+    if (code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID || code == MDB_VERSION_MISMATCH)
+        return error_make(ERROR_DAMAGED, "%s: %s: %s; make it anew with 'pacsctl rebuild'", db->path, what,
+                          mdb_strerror(code));
+    if (code > 0)
+        return error_system(code, "%s: %s", db->path, what);
+    return error_make(ERROR_BROKEN, "%s: %s: %s", db->path, what, mdb_strerror(code));
+}
+
+static struct error refuse_network(const char *folder)
+{
+    static const struct {
+        unsigned long magic;
+        const char *name;
+    } network[] = {{NFS_SUPER_MAGIC, "NFS"}, {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"},
+                   {CODA_SUPER_MAGIC, "Coda"}, {AFS_SUPER_MAGIC, "AFS"}, {V9FS_MAGIC, "9P"}, {0x00C36400, "Ceph"}};
+    struct statfs st;
+    if (statfs(folder, &st) != 0)
+        return error_system(errno, "%s: cannot stat", folder);
+    for (size_t i = 0; i < sizeof network / sizeof network[0]; i++)
+        if ((unsigned long)st.f_type == network[i].magic)
+            return error_make(ERROR_REFUSED,
+                              "%s lies on %s: the index needs a local file system (packs may lie elsewhere: link packs/)",
+                              folder, network[i].name);
+    return NO_ERROR;
+}
+
+static struct error open_tables(struct db *db, bool write)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(db->env, NULL, write ? 0 : MDB_RDONLY, &txn);
+    if (code)
+        return failure(db, code, "cannot begin");
+    for (int i = 0; i < TABLES && !code; i++)
+        code = mdb_dbi_open(txn, tables[i].name, tables[i].flags | (write ? MDB_CREATE : 0), &db->dbi[i]);
+    if (code) {
+        mdb_txn_abort(txn);
+        return failure(db, code, "cannot open its tables");
+    }
+    code = mdb_txn_commit(txn);
+    return code ? failure(db, code, "cannot commit") : NO_ERROR;
+}
+
+/* The umask takes bits away from what LMDB creates: the documented group reads and locks. */
+static void set_modes(const struct db *db)
+{
+    char path[PATH_MAX + 16];
+    int fd;
+    mdb_env_get_fd(db->env, &fd);
+    if (fchmod(fd, 0640) != 0)
+        return; /* another's file: its owner has done it */
+    snprintf(path, sizeof path, "%s/lock.mdb", db->path);
+    if (chmod(path, 0660) != 0)
+        return;
+}
+
+struct error db_open(struct db **out, const char *folder, bool write, bool create)
+{
+    struct error err = NO_ERROR;
+    if (strlen(folder) >= PATH_MAX)
+        return error_make(ERROR_USAGE, "%s: path too long", folder);
+    TRY(refuse_network(folder));
+    struct db *db = calloc(1, sizeof *db);
+    if (!db)
+        return error_make(ERROR_NO_MEMORY, "%s: out of memory", folder);
+    memcpy(db->path, folder, strlen(folder) + 1);
+    pthread_mutex_init(&db->lock, NULL);
+    int code = mdb_env_create(&db->env);
+    if (code) {
+        err = failure(db, code, "cannot create");
+        goto out;
+    }
+    mdb_env_set_maxdbs(db->env, TABLES + 8);
+    mdb_env_set_maxreaders(db->env, DB_READERS_MAX);
+    mdb_env_set_mapsize(db->env, DB_MAP_BYTES);
+    unsigned flags = MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD;
+    struct statvfs st;
+    if (!write)
+        flags |= MDB_RDONLY | (statvfs(folder, &st) == 0 && (st.f_flag & ST_RDONLY) ? MDB_NOLOCK : 0);
+    code = mdb_env_open(db->env, folder, flags, 0660);
+    if (code) {
+        err = failure(db, code, "cannot open");
+        goto out;
+    }
+    if (write)
+        set_modes(db);
+    err = open_tables(db, write && create);
+out:
+    if (err.code)
+        db_close(db);
+    else
+        *out = db;
+    return err;
+}
+
+static void txn_free(struct db_txn *t)
+{
+    for (int i = 0; i < TABLES; i++)
+        if (t->cursors[i])
+            mdb_cursor_close(t->cursors[i]);
+    if (t->txn)
+        mdb_txn_abort(t->txn);
+    free(t);
+}
+
+void db_close(struct db *db)
+{
+    if (!db)
+        return;
+    while (db->idle) {
+        struct db_txn *next = db->idle->next;
+        txn_free(db->idle);
+        db->idle = next;
+    }
+    if (db->env)
+        mdb_env_close(db->env);
+    pthread_mutex_destroy(&db->lock);
+    free(db);
+}
+
+int db_fd(const struct db *db)
+{
+    int fd = -1;
+    mdb_env_get_fd(db->env, &fd);
+    return fd;
+}
+
+struct error db_sync(struct db *db)
+{
+    int code = mdb_env_sync(db->env, 1);
+    return code ? failure(db, code, "cannot sync") : NO_ERROR;
+}
+
+uint64_t db_used_bytes(struct db *db)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    mdb_env_info(db->env, &info);
+    mdb_env_stat(db->env, &st);
+    return (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
+}
+
+size_t db_page_size(struct db *db)
+{
+    MDB_stat st;
+    mdb_env_stat(db->env, &st);
+    return st.ms_psize;
+}
+
+void db_clear_dead_readers(struct db *db)
+{
+    int dead;
+    mdb_reader_check(db->env, &dead);
+}
+
+struct error db_begin(struct db *db, bool write, struct db_txn **out)
+{
+    struct db_txn *t = NULL;
+    if (!write) {
+        pthread_mutex_lock(&db->lock);
+        t = db->idle;
+        if (t) {
+            db->idle = t->next;
+            db->idle_count--;
+        }
+        pthread_mutex_unlock(&db->lock);
+        if (t) {
+            int code = mdb_txn_renew(t->txn);
+            if (code) {
+                txn_free(t);
+                return failure(db, code, "cannot begin");
+            }
+            for (int i = 0; i < TABLES; i++)
+                if (t->cursors[i])
+                    mdb_cursor_renew(t->txn, t->cursors[i]);
+            *out = t;
+            return NO_ERROR;
+        }
+    }
+    t = calloc(1, sizeof *t);
+    if (!t)
+        return error_make(ERROR_NO_MEMORY, "%s: out of memory", db->path);
+    t->db = db;
+    t->write = write;
+    int code = mdb_txn_begin(db->env, NULL, write ? 0 : MDB_RDONLY, &t->txn);
+    if (code) {
+        free(t);
+        return failure(db, code, "cannot begin");
+    }
+    *out = t;
+    return NO_ERROR;
+}
+
+/* A writer's cursors must be closed before its transaction ends. */
+static void close_cursors(struct db_txn *t)
+{
+    for (int i = 0; i < TABLES; i++) {
+        if (t->cursors[i])
+            mdb_cursor_close(t->cursors[i]);
+        t->cursors[i] = NULL;
+    }
+}
+
+struct error db_commit(struct db_txn *t)
+{
+    struct db *db = t->db;
+    if (!t->write) {
+        db_abort(t);
+        return NO_ERROR;
+    }
+    close_cursors(t);
+    int code = mdb_txn_commit(t->txn);
+    free(t);
+    return code ? failure(db, code, "cannot commit") : NO_ERROR;
+}
+
+void db_abort(struct db_txn *t)
+{
+    if (!t)
+        return;
+    struct db *db = t->db;
+    if (!t->write) {
+        mdb_txn_reset(t->txn);
+        pthread_mutex_lock(&db->lock);
+        bool keep = db->idle_count < IDLE_MAX;
+        if (keep) {
+            t->next = db->idle;
+            db->idle = t;
+            db->idle_count++;
+        }
+        pthread_mutex_unlock(&db->lock);
+        if (!keep)
+            txn_free(t);
+        return;
+    }
+    close_cursors(t);
+    mdb_txn_abort(t->txn);
+    free(t);
+}
+
+struct db *db_of(struct db_txn *t)
+{
+    return t->db;
+}
+
+static MDB_val val(const void *data, size_t size)
+{
+    return (MDB_val){size, (void *)data};
+}
+
+static struct slice slice_of(MDB_val v)
+{
+    return (struct slice){v.mv_data, v.mv_size};
+}
+
+bool db_get(struct db_txn *t, enum table table, const void *key, size_t size, struct slice *value, struct error *err)
+{
+    MDB_val k = val(key, size), v;
+    int code = mdb_get(t->txn, t->db->dbi[table], &k, &v);
+    if (!code)
+        *value = slice_of(v);
+    else if (code != MDB_NOTFOUND && !err->code)
+        *err = failure(t->db, code, "cannot read");
+    return !code;
+}
+
+static struct error put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
+                        size_t value_size, unsigned flags)
+{
+    MDB_val k = val(key, size), v = val(value, value_size);
+    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, flags);
+    if (code == MDB_KEYEXIST && (tables[table].flags & MDB_DUPSORT))
+        code = 0;
+    return code ? failure(t->db, code, "cannot write") : NO_ERROR;
+}
+
+struct error db_put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
+                    size_t value_size)
+{
+    return put(t, table, key, size, value, value_size, 0);
+}
+
+struct error db_append(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
+                       size_t value_size)
+{
+    return put(t, table, key, size, value, value_size, MDB_APPEND);
+}
+
+struct error db_delete(struct db_txn *t, enum table table, const void *key, size_t size)
+{
+    MDB_val k = val(key, size);
+    int code = mdb_del(t->txn, t->db->dbi[table], &k, NULL);
+    return code && code != MDB_NOTFOUND ? failure(t->db, code, "cannot delete") : NO_ERROR;
+}
+
+static MDB_cursor *cursor(struct db_txn *t, enum table table, struct error *err)
+{
+    if (!t->cursors[table]) {
+        int code = mdb_cursor_open(t->txn, t->db->dbi[table], &t->cursors[table]);
+        if (code) {
+            t->cursors[table] = NULL;
+            if (!err->code)
+                *err = failure(t->db, code, "cannot open a cursor");
+        }
+    }
+    return t->cursors[table];
+}
+
+static bool move(struct db_txn *t, enum table table, MDB_val *k, MDB_val *v, MDB_cursor_op op, struct error *err)
+{
+    MDB_cursor *c = cursor(t, table, err);
+    if (!c)
+        return false;
+    int code = mdb_cursor_get(c, k, v, op);
+    if (code && code != MDB_NOTFOUND && !err->code)
+        *err = failure(t->db, code, "cannot read");
+    return !code;
+}
+
+bool db_seek(struct db_txn *t, enum table table, const void *key, size_t size, struct slice *found,
+             struct slice *value, struct error *err)
+{
+    MDB_val k = val(key, size), v = {0, NULL};
+    if (!move(t, table, &k, &v, size ? MDB_SET_RANGE : MDB_FIRST, err))
+        return false;
+    *found = slice_of(k);
+    *value = slice_of(v);
+    return true;
+}
+
+bool db_seek_value(struct db_txn *t, enum table table, const void *key, size_t size, const uint8_t least[8],
+                   struct slice *value, struct error *err)
+{
+    MDB_val k = val(key, size), v = val(least, 8);
+    if (!move(t, table, &k, &v, MDB_GET_BOTH_RANGE, err))
+        return false;
+    *value = slice_of(v);
+    return true;
+}
+
+bool db_last(struct db_txn *t, enum table table, struct slice *found, struct slice *value, struct error *err)
+{
+    MDB_val k, v;
+    if (!move(t, table, &k, &v, MDB_LAST, err))
+        return false;
+    *found = slice_of(k);
+    *value = slice_of(v);
+    return true;
+}
+
+uint64_t db_entries(struct db_txn *t, enum table table)
+{
+    MDB_stat st;
+    return mdb_stat(t->txn, t->db->dbi[table], &st) ? 0 : st.ms_entries;
+}

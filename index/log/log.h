@@ -1,0 +1,67 @@
+/* Layer: index/log. The sequencer's end of the log: appending to the newest pack, group by group.
+ *
+ * Used by one thread, the writer's (index/log/writer.c). States:
+ *
+ *   CLOSED --log_append--> APPENDING --log_sync--> SYNCED --log_append--> APPENDING
+ *     ^                        |  write or fdatasync failed: log_fail                |
+ *     +------------------------+<-----------------------------------------------------+ log_close_pack (size reached)
+ *
+ *  L1  A pack takes records only after its header, which states the pack before it and where that one ends, is synced
+ *      together with the folder.
+ *  L2  A pack is synced before its successor is made.
+ *  L3  After a failed write or sync nothing behind the last proven offset is believed: the pack ends there, LSNs given
+ *      since are given again, the next append makes a new pack. No byte is read back to find out.
+ *  L4  Packs of an earlier run are never appended to.
+ *  L5  LSNs of logical records are consecutive; their times never decrease.
+ */
+#ifndef INDEX_LOG_LOG_H
+#define INDEX_LOG_LOG_H
+
+#include "index/pack/packs.h"
+
+struct log;
+
+/* Where a record was put. */
+struct log_place {
+    uint64_t pack, offset;
+    uint64_t lsn;
+    uint64_t time_ns;
+};
+
+/* Where the log stands at the start: the newest pack, its END, the LSN and time of the last logical record. */
+struct log_position {
+    uint64_t pack, end;
+    uint64_t lsn;
+    uint64_t time_ns;
+};
+
+struct error log_new(struct log **log, const char *folder, const uint8_t uuid[16], const struct io_ops *io,
+                     uint64_t pack_bytes, const struct log_position *position);
+/* Closes without writing. */
+void log_free(struct log *log);
+
+/* Makes sure that there is a pack that takes records: closes a full one (synced), makes a new one. Call before the first
+ * append of a group. */
+struct error log_open_group(struct log *log);
+/* Adds a record to the group: in memory only, nothing is written. The parts of the payload must stay where they are
+ * until log_sync or log_fail. Logical records get the next LSN. */
+struct error log_append(struct log *log, uint8_t type, bool logical, const struct iovec *parts, unsigned count,
+                        struct log_place *place);
+/* Forgets what was appended since the last log_write or log_sync, as if it had not been. */
+void log_drop(struct log *log);
+/* Writes the group without syncing it (chunks of a large instance on their way). */
+struct error log_write(struct log *log);
+/* Writes the group and makes all of the pack durable. On failure the caller calls log_fail. */
+struct error log_sync(struct log *log);
+/* L3. */
+void log_fail(struct log *log);
+/* Whether bytes up to `end` of a pack count, as far as this run knows: false beyond the place where a failure ended it. */
+bool log_holds(const struct log *log, uint64_t pack, uint64_t offset);
+/* Whether all that was written is proven by a `synced` of a later record; if not a BARRIER is due. */
+bool log_wants_barrier(const struct log *log);
+struct error log_barrier(struct log *log);
+/* The newest pack and the first offset behind what is durable. */
+struct log_position log_position(const struct log *log);
+uint64_t log_pack_number(const struct log *log); /* 0: none open */
+
+#endif
