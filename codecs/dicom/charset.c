@@ -16,7 +16,7 @@
  *      choice.
  *   6. A value under ISO_IR 13 that has no escapes but bytes that JIS X 0201 lacks is Shift JIS if all of it decodes
  * so: a common mistake.
- *   7. Where a strict table lacks a character that vendors add (NEC row 13, UHC, GBK), the wider one is asked for it.
+ *   7. Where a strict table lacks a character that vendors add (NEC row 13, GBK), the wider one is asked for it.
  */
 #include "codecs/dicom/charset.h"
 
@@ -62,23 +62,14 @@ static const struct code_set {
     bool pairs;           /* 94 x 94 */
     bool prefix;          /* in EUC a byte 8F goes before each pair */
 } SET_ROWS[SETS] = {
-    [SET_LATIN_1] = {"ISO-8859-1", NULL, 1, false, false},
-    [SET_LATIN_2] = {"ISO-8859-2", NULL, 1, false, false},
-    [SET_LATIN_3] = {"ISO-8859-3", NULL, 1, false, false},
-    [SET_LATIN_4] = {"ISO-8859-4", NULL, 1, false, false},
-    [SET_LATIN_5] = {"ISO-8859-9", NULL, 1, false, false},
-    [SET_LATIN_9] = {"ISO-8859-15", NULL, 1, false, false},
-    [SET_CYRILLIC] = {"ISO-8859-5", NULL, 1, false, false},
-    [SET_ARABIC] = {"ISO-8859-6", NULL, 1, false, false},
-    [SET_GREEK] = {"ISO-8859-7", NULL, 1, false, false},
-    [SET_HEBREW] = {"ISO-8859-8", NULL, 1, false, false},
-    [SET_THAI] = {"ISO-8859-11", NULL, 1, false, false},
-    [SET_JIS_X_0208] = {"EUC-JP", "EUC-JP-MS", 2, true, false},
-    [SET_JIS_X_0212] = {"EUC-JP", "EUC-JP-MS", 3, true, true},
-    [SET_KS_X_1001] = {"EUC-KR", "UHC", 2, true, false},
-    [SET_GB_2312] = {"EUC-CN", "GB18030", 2, true, false},
-    [SET_UTF_8] = {"UTF-8", NULL, 1, false, false},
-    [SET_GB_18030] = {"GB18030", NULL, 1, false, false},
+    [SET_LATIN_1] = {"ISO-8859-1", NULL, 1, false, false},     [SET_LATIN_2] = {"ISO-8859-2", NULL, 1, false, false},
+    [SET_LATIN_3] = {"ISO-8859-3", NULL, 1, false, false},     [SET_LATIN_4] = {"ISO-8859-4", NULL, 1, false, false},
+    [SET_LATIN_5] = {"ISO-8859-9", NULL, 1, false, false},     [SET_LATIN_9] = {"ISO-8859-15", NULL, 1, false, false},
+    [SET_CYRILLIC] = {"ISO-8859-5", NULL, 1, false, false},    [SET_ARABIC] = {"ISO-8859-6", NULL, 1, false, false},
+    [SET_GREEK] = {"ISO-8859-7", NULL, 1, false, false},       [SET_HEBREW] = {"ISO-8859-8", NULL, 1, false, false},
+    [SET_THAI] = {"ISO-8859-11", NULL, 1, false, false},       [SET_JIS_X_0208] = {"EUC-JP", "CP932", 2, true, false},
+    [SET_JIS_X_0212] = {"EUC-JP", "EUC-JP-MS", 3, true, true}, [SET_KS_X_1001] = {"EUC-KR", NULL, 2, true, false},
+    [SET_GB_2312] = {"EUC-CN", "GB18030", 2, true, false},     [SET_GB_18030] = {"GB18030", NULL, 1, false, false},
     [SET_SHIFT_JIS] = {"CP932", NULL, 1, false, false},
 };
 
@@ -246,17 +237,33 @@ static size_t put_replacement(struct buf *out)
     return 1;
 }
 
-static bool utf8_valid(const uint8_t *bytes, size_t size)
+static size_t utf8_valid_size(const uint8_t *bytes, size_t size)
 {
-    for (size_t at = 0; at < size;) {
+    size_t at = 0;
+    while (at < size) {
         utf8proc_int32_t code_point;
         utf8proc_ssize_t step =
             bytes[at] < 0x80 ? 1 : utf8proc_iterate(bytes + at, (utf8proc_ssize_t)(size - at), &code_point);
         if (step <= 0)
-            return false;
+            break;
         at += (size_t)step;
     }
-    return true;
+    return at;
+}
+
+/* UTF-8 is checked here: iconv's takes what reaches beyond U+10FFFF for valid. */
+static size_t decode_utf8(struct buf *out, const uint8_t *bytes, size_t size)
+{
+    size_t replaced = 0;
+    for (size_t at = 0, end; at < size; at = end) {
+        end = at + utf8_valid_size(bytes + at, size - at);
+        buf_append(out, bytes + at, end - at);
+        if (end < size) {
+            replaced += put_replacement(out);
+            end++;
+        }
+    }
+    return replaced;
 }
 
 static iconv_t descriptor_get(struct charset *charset, enum set set, bool wider)
@@ -293,6 +300,27 @@ static size_t iconv_take(iconv_t descriptor, struct buf *out, const uint8_t *byt
     return size - left;
 }
 
+/* One character by the wider encoding; false: it lacks it too. The NEC rows of JIS X 0208 (13, 89 to 92: kanji of names
+ * like U+9AD9 among them) are private use in iconv's EUC flavours and known to CP932 alone, which moves two rows onto
+ * one lead byte. */
+static bool decode_wider(struct charset *charset, struct buf *out, enum set set, const uint8_t *bytes, size_t size)
+{
+    uint8_t shifted[2];
+    if (!SET_ROWS[set].wider || size < SET_ROWS[set].unit)
+        return false;
+    if (set == SET_JIS_X_0208) {
+        unsigned row = bytes[0] - 0xA1u, cell = bytes[1] - 0xA1u;
+        shifted[0] = (uint8_t)(row / 2 + (row < 62 ? 0x81 : 0xC1));
+        shifted[1] = (uint8_t)(row % 2 ? cell + 0x9F : cell + 0x40 + (cell >= 63));
+        bytes = shifted;
+    }
+    size_t before = out->size;
+    if (iconv_take(descriptor_get(charset, set, true), out, bytes, size) == size)
+        return true;
+    out->size = before;
+    return false;
+}
+
 /* Bytes as iconv's encoding of the set wants them. */
 static size_t decode(struct charset *charset, struct buf *out, enum set set, const uint8_t *bytes, size_t size)
 {
@@ -304,30 +332,34 @@ static size_t decode(struct charset *charset, struct buf *out, enum set set, con
         if (size == 0)
             break;
         size_t unit = SET_ROWS[set].unit < size ? SET_ROWS[set].unit : size;
-        size_t before = out->size;
-        if (!SET_ROWS[set].wider || iconv_take(descriptor_get(charset, set, true), out, bytes, unit) != unit) {
-            out->size = before;
+        if (!decode_wider(charset, out, set, bytes, unit))
             replaced += put_replacement(out);
-        }
         bytes += unit;
         size -= unit;
     }
     return replaced;
 }
 
-/* Bytes of a set of 94 x 94, in G0 or G1. */
+static bool is_graphic(uint8_t byte)
+{
+    return byte >= 0x21 && byte <= 0x7E;
+}
+
+/* Bytes of a set of 94 x 94, in G0 or G1. Those that no such set has are kept from iconv, which takes them for C1
+ * controls. */
 static size_t decode_pairs(struct charset *charset, struct buf *out, enum set set, const uint8_t *bytes, size_t size)
 {
     size_t replaced = 0;
     while (size > 0) {
         uint8_t euc[PAIRS_AT_ONCE * 3];
-        size_t part = size < PAIRS_AT_ONCE * 2 ? size : PAIRS_AT_ONCE * 2, used = 0;
-        for (size_t i = 0; i < part; i++) {
-            if (SET_ROWS[set].prefix && i % 2 == 0)
+        size_t part = 0, used = 0;
+        for (; part < size && part < PAIRS_AT_ONCE * 2 && is_graphic(bytes[part] & 0x7F); part++) {
+            if (SET_ROWS[set].prefix && part % 2 == 0)
                 euc[used++] = 0x8F;
-            euc[used++] = bytes[i] | 0x80;
+            euc[used++] = bytes[part] | 0x80;
         }
-        replaced += decode(charset, out, set, euc, used);
+        replaced += part > 0 ? decode(charset, out, set, euc, used) : put_replacement(out);
+        part += part == 0;
         bytes += part;
         size -= part;
     }
@@ -364,11 +396,6 @@ static const struct escape *escape_find(const uint8_t *bytes, size_t size)
             return &ESCAPES[i];
     }
     return NULL;
-}
-
-static bool is_graphic(uint8_t byte)
-{
-    return byte >= 0x21 && byte <= 0x7E;
 }
 
 static bool resets(const struct governed *governed, uint8_t byte)
@@ -457,12 +484,14 @@ size_t charset_convert(struct charset *charset, struct buf *out, const char *vr,
             governed = &GOVERNED[i];
     bool escapes = governed && charset->whole == SET_NONE && memchr(bytes, ESC, size);
     bool unnamed = !governed || (charset->whole == SET_NONE && charset->initial[1] == SET_NONE);
-    if (is_plain(charset, bytes, size) || (unnamed && !escapes && utf8_valid(bytes, size))) {
+    if (is_plain(charset, bytes, size) || (unnamed && !escapes && utf8_valid_size(bytes, size) == size)) {
         buf_append(out, bytes, size);
         return 0;
     }
     if (!governed)
         return decode(charset, out, SET_LATIN_1, bytes, size);
+    if (charset->whole == SET_UTF_8)
+        return decode_utf8(out, bytes, size);
     if (charset->whole != SET_NONE)
         return decode(charset, out, charset->whole, bytes, size);
     if (charset->initial[1] == SET_KANA && !escapes && has_beyond_jis_x_0201(bytes, size) &&

@@ -44,7 +44,7 @@ static void group_parse(struct person *person, unsigned index, char *group)
 
 static void person_parse(struct person *person, const char *pn)
 {
-    buf_init(&person->text);
+    memset(person, 0, sizeof *person);
     buf_text(&person->text, pn);
     for (unsigned i = 0; i < GROUPS; i++)
         for (unsigned j = 0; j < COMPONENTS; j++)
