@@ -300,9 +300,17 @@ static size_t iconv_take(iconv_t descriptor, struct buf *out, const uint8_t *byt
     return size - left;
 }
 
-/* One character by the wider encoding; false: it lacks it too. The NEC rows of JIS X 0208 (13, 89 to 92: kanji of names
- * like U+9AD9 among them) are private use in iconv's EUC flavours and known to CP932 alone, which moves two rows onto
- * one lead byte. */
+/* Private use: what the wider encodings make of rows that each site fills itself. It means nothing elsewhere. */
+static bool is_private(const struct buf *out, size_t from)
+{
+    utf8proc_int32_t code_point;
+    return utf8proc_iterate(out->data + from, (utf8proc_ssize_t)(out->size - from), &code_point) > 0 &&
+           utf8proc_category(code_point) == UTF8PROC_CATEGORY_CO;
+}
+
+/* One character by the wider encoding; false: it lacks it too, or has private use there. The NEC rows of JIS X 0208
+ * (13, 89 to 92: kanji of names like U+9AD9 among them) are private use in iconv's EUC flavours and known to CP932
+ * alone, which moves two rows onto one lead byte. */
 static bool decode_wider(struct charset *charset, struct buf *out, enum set set, const uint8_t *bytes, size_t size)
 {
     uint8_t shifted[2];
@@ -315,7 +323,8 @@ static bool decode_wider(struct charset *charset, struct buf *out, enum set set,
         bytes = shifted;
     }
     size_t before = out->size;
-    if (iconv_take(descriptor_get(charset, set, true), out, bytes, size) == size)
+    bool taken = iconv_take(descriptor_get(charset, set, true), out, bytes, size) == size;
+    if (taken && !is_private(out, before))
         return true;
     out->size = before;
     return false;

@@ -24,29 +24,29 @@ struct piece {
     unsigned width; /* 0: not padded */
 };
 
-static struct error field_width(const char *template, const char *text, size_t size, unsigned *width)
+static struct error field_width(const char *pattern, const char *text, size_t size, unsigned *width)
 {
     *width = 0;
     for (size_t i = 1; i < size && *width <= WIDTH_MAX; i++) {
         if (!isdigit((unsigned char)text[i]))
-            return error_make(ERROR_USAGE, "name template \"%s\": \":%.*s\" is no width like \":03\"", template,
+            return error_make(ERROR_USAGE, "name template \"%s\": \":%.*s\" is no width like \":03\"", pattern,
                               (int)size, text);
         *width = *width * 10 + (unsigned)(text[i] - '0');
     }
     if (size < 2 || text[0] != '0' || *width == 0 || *width > WIDTH_MAX)
-        return error_make(ERROR_USAGE, "name template \"%s\": widths are \":01\" to \":0%d\"", template, WIDTH_MAX);
+        return error_make(ERROR_USAGE, "name template \"%s\": widths are \":01\" to \":0%d\"", pattern, WIDTH_MAX);
     return NO_ERROR;
 }
 
-static struct error template_size(const char *template)
+static struct error template_size(const char *pattern)
 {
-    return strlen(template) <= NAME_TEMPLATE_BYTES_MAX
+    return strlen(pattern) <= NAME_TEMPLATE_BYTES_MAX
                ? NO_ERROR
                : error_make(ERROR_USAGE, "a name template has at most %d bytes", NAME_TEMPLATE_BYTES_MAX);
 }
 
 /* Takes the next piece, not at the end; `*at` moves behind it. */
-static struct error piece_next(const char *template, const char **at, struct piece *piece)
+static struct error piece_next(const char *pattern, const char **at, struct piece *piece)
 {
     *piece = (struct piece){.text = *at, .size = strcspn(*at, "{}")};
     if (piece->size > 0) {
@@ -55,7 +55,7 @@ static struct error piece_next(const char *template, const char **at, struct pie
     }
     size_t inside = **at == '{' ? strcspn(*at + 1, "{}") : 0;
     if (**at == '}' || (*at)[1 + inside] != '}')
-        return error_make(ERROR_USAGE, "name template \"%s\": braces do not match", template);
+        return error_make(ERROR_USAGE, "name template \"%s\": braces do not match", pattern);
     piece->text = *at + 1;
     piece->size = inside;
     piece->field = true;
@@ -64,7 +64,7 @@ static struct error piece_next(const char *template, const char **at, struct pie
     if (!colon)
         return NO_ERROR;
     piece->size = (size_t)(colon - piece->text);
-    return field_width(template, colon + 1, inside - piece->size - 1, &piece->width);
+    return field_width(pattern, colon + 1, inside - piece->size - 1, &piece->width);
 }
 
 /* Cuts the next of the alternatives off `piece`; false: none are left. */
@@ -163,14 +163,14 @@ static void render_field(struct rendering *r, const struct piece *piece, name_fi
         r->whole.data[r->whole.size = kept] = 0;
 }
 
-struct error name_render(struct buf *out, const char *template, name_field value, void *context)
+struct error name_render(struct buf *out, const char *pattern, name_field value, void *context)
 {
     struct error err = NO_ERROR;
     struct rendering r = {0};
     struct piece piece;
-    CHECK(template_size(template));
-    for (const char *at = template; *at;) {
-        CHECK(piece_next(template, &at, &piece));
+    CHECK(template_size(pattern));
+    for (const char *at = pattern; *at;) {
+        CHECK(piece_next(pattern, &at, &piece));
         if (piece.field)
             render_field(&r, &piece, value, context);
         else
@@ -194,30 +194,30 @@ static bool is_known(const char *field, size_t size, const char *const *fields, 
     return false;
 }
 
-static struct error literal_check(const char *template, const struct piece *piece)
+static struct error literal_check(const char *pattern, const struct piece *piece)
 {
     for (size_t i = 0; i < piece->size; i++)
         if (iscntrl((unsigned char)piece->text[i]) || strchr("/\\:*?\"<>|", piece->text[i]))
-            return error_make(ERROR_USAGE, "name template \"%s\": '%c' cannot stand in a name", template,
+            return error_make(ERROR_USAGE, "name template \"%s\": '%c' cannot stand in a name", pattern,
                               iscntrl((unsigned char)piece->text[i]) ? '?' : piece->text[i]);
     return NO_ERROR;
 }
 
-struct error name_template_check(const char *template, const char *const *fields, size_t count)
+struct error name_template_check(const char *pattern, const char *const *fields, size_t count)
 {
     struct piece piece;
-    TRY(template_size(template));
-    for (const char *at = template; *at;) {
-        TRY(piece_next(template, &at, &piece));
+    TRY(template_size(pattern));
+    for (const char *at = pattern; *at;) {
+        TRY(piece_next(pattern, &at, &piece));
         if (!piece.field) {
-            TRY(literal_check(template, &piece));
+            TRY(literal_check(pattern, &piece));
             continue;
         }
         const char *field;
         size_t size;
         while (alternative_next(&piece, &field, &size))
             if (!is_known(field, size, fields, count))
-                return error_make(ERROR_USAGE, "name template \"%s\": there is no field \"%.*s\"", template, (int)size,
+                return error_make(ERROR_USAGE, "name template \"%s\": there is no field \"%.*s\"", pattern, (int)size,
                                   field);
     }
     return NO_ERROR;

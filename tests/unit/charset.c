@@ -104,6 +104,9 @@ static void charset_japanese_vendor_kanji(void)
     /* NEC row 13 and NEC selected IBM kanji are not in JIS X 0208, but in names: U+9AD9 and U+2460. */
     EXPECT_CONVERTED("\\ISO 2022 IR 87", "LO", "\033$B|b66\033(B", "髙橋");
     EXPECT_CONVERTED("\\ISO 2022 IR 87", "LO", "\033$B-!\033(B", "①");
+    /* Rows that each site fills itself mean nothing here. */
+    EXPECT_TEXT(convert("\\ISO 2022 IR 159", "LO", "\033$(Du!\033(B"), "\uFFFD");
+    EXPECT(replaced == 1);
 }
 
 static void charset_yen_and_overline(void)
