@@ -165,7 +165,7 @@ static void render_field(struct rendering *r, const struct piece *piece, name_fi
 
 struct error name_render(struct buf *out, const char *pattern, name_field value, void *context)
 {
-    struct error err = NO_ERROR;
+    struct error err;
     struct rendering r = {0};
     struct piece piece;
     CHECK(template_size(pattern));

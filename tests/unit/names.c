@@ -125,7 +125,7 @@ static void names_fold_case_only(void)
         {"ЖЕНЯ", "женя"},
         {"ﬁ", "FI"},
         {"\u212B", "å"},
-        {"\u03B1\u0345", "\u1FB3"},
+        {"\u03B1\u0345\u0301", "\u1FB4"},
         {"İ", "i\u0307"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
@@ -413,6 +413,8 @@ static void names_template_joints(void)
     EXPECT_TEXT(render("{date}-{name} . {id}", (struct fields){.date = "d", .name = "n"}), "d-n");
     EXPECT_TEXT(render("_{name}_{id}", (struct fields){.id = "1"}), "1");
     EXPECT_TEXT(render("{name}{id}", (struct fields){.name = "a", .id = "1"}), "a1");
+    EXPECT_TEXT(render("{name}-{id}", (struct fields){.id = "1"}), "1");
+    EXPECT_TEXT(render("{name}{id}", (struct fields){.name = "a-"}), "a-"); /* its own end is no joint */
     EXPECT_TEXT(render("fixed", (struct fields){0}), "fixed");
     EXPECT_TEXT(render("", (struct fields){0}), "");
 }
