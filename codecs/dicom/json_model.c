@@ -153,20 +153,34 @@ static void write_uri(struct json_model *m, uint64_t value_offset, uint64_t leng
     m->uris++;
 }
 
-/* Implicit VR: what is US or SS follows Pixel Representation (PS3.5 A.1, PS3.3 C.7.6.3); the dictionary says US. */
-static const char *effective_vr(struct json_model *m, const struct dataset_token *token)
+/* What the dictionary calls US is SS where Pixel Representation says so (PS3.3 C.7.6.3). */
+static bool is_us_or_ss(uint32_t tag)
 {
-    static const uint32_t either[] = {
+    static const uint32_t tags[] = {
         0x00221452, 0x00280104, 0x00280105, 0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280110,
         0x00280111, 0x00280120, 0x00280121, 0x00281100, 0x00281101, 0x00281102, 0x00281103, 0x00281111,
         0x00281112, 0x00281113, 0x00283002, 0x00409211, 0x00409216, 0x00603004, 0x00603006,
     };
-    if (!m->syntax->implicit || !top(m)->is_signed || strcmp(token->vr, "US") != 0)
-        return token->vr;
-    for (size_t i = 0; i < sizeof either / sizeof *either; i++)
-        if (either[i] == token->tag)
-            return "SS";
-    return token->vr;
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (tags[i] == tag)
+            return true;
+    return false;
+}
+
+/* Who reads the JSON wants Patient's Name as a name, not as base64, though the sender's toolkit called it UN: standard
+ * attributes and private creators get the VR of the dictionary (PS3.5 6.2.2 note 4). Sequences stay as they are, for
+ * the reader did not look into them. */
+static const char *effective_vr(struct json_model *m, const struct dataset_token *token)
+{
+    const char *vr = token->vr;
+    bool from_dictionary = m->syntax->implicit;
+    if (strcmp(vr, "UN") == 0 && !token->big_endian) {
+        const char *known = dictionary_vr(token->tag);
+        vr = strcmp(known, "SQ") == 0 ? vr : known;
+        from_dictionary = true;
+    }
+    bool is_signed = from_dictionary && top(m)->is_signed && strcmp(vr, "US") == 0 && is_us_or_ss(token->tag);
+    return is_signed ? "SS" : vr;
 }
 
 static struct error take_character_set(struct json_model *m, const struct dataset_token *token)

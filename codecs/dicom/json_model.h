@@ -4,7 +4,8 @@
  * on each line, so that grep finds it. Text is converted to UTF-8 by the Specific Character Set of the item it stands
  * in, else of those around it; (0008,0005) itself then says ISO_IR 192. Group lengths and group 0002 are left out, and
  * so are elements that repeat a tag of the same item (the first stands) and, in an item of more than
- * JSON_MODEL_TAGS_MAX elements, those that come out of order behind these.
+ * JSON_MODEL_TAGS_MAX elements, those that come out of order behind these. Standard attributes of VR UN get the VR of
+ * the dictionary; a VR that the standard does not know is written as UN.
  * Values of OB OW OF OD OL OV UN of more than JSON_INLINE_MAX bytes, pixel data, and any value that the reader did not
  * capture become {"BulkDataURI": PREFIX?offset=N&length=M} with N counted from the start of the file (file_offset is
  * the length of preamble and meta header); encapsulated pixel data has offset and length of the whole value field. For
