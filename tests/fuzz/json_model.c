@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     buf_init(&out);
-    uint64_t written = run(&out, data, size, size), counted = run(NULL, data, size, (size_t)data[1] + 1);
+    size_t piece = (size_t)data[1] + 1;
+    uint64_t written = run(&out, data, size, piece), counted = run(NULL, data, size, piece);
     if (written != out.size || counted != written || out.data[out.size - 1] != '\n')
         abort();
     buf_release(&out);
