@@ -71,7 +71,7 @@ struct error cache_new(struct cache **out, uint64_t limit_bytes)
     }
     for (unsigned i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
-        shard->buckets = calloc(BUCKETS_FIRST, sizeof *shard->buckets);
+        shard->buckets = calloc(BUCKETS_FIRST, sizeof(struct cache_entry *)); /* NOLINT(bugprone-sizeof-expression) */
         if (!shard->buckets) {
             cache_free(cache);
             return error_make(ERROR_NO_MEMORY, "cache: out of memory");
@@ -113,7 +113,7 @@ static struct cache_entry **slot_of(struct shard *shard, const struct cache_key 
 static void grow(struct shard *shard)
 {
     size_t count = shard->bucket_count * 2;
-    struct cache_entry **buckets = calloc(count, sizeof *buckets);
+    struct cache_entry **buckets = calloc(count, sizeof(struct cache_entry *)); /* NOLINT(bugprone-sizeof-expression) */
     if (!buckets)
         return;
     for (size_t b = 0; b < shard->bucket_count; b++) {
@@ -221,8 +221,8 @@ static struct error fill_entry(struct cache *cache, struct shard *shard, struct 
     }
     pthread_cond_broadcast(&shard->filled);
     pthread_mutex_unlock(&shard->lock);
-    if (err.code != ERROR_NONE)
-        cache_put(cache, entry); /* the table's reference */
+    if (err.code != ERROR_NONE) /* the table's reference; the caller's keeps the entry */
+        atomic_fetch_sub_explicit(&entry->references, 1, memory_order_acq_rel);
     return err;
 }
 

@@ -222,7 +222,7 @@ struct error settings_parse(const char *source, const void *text, size_t size, c
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_libinih);
     struct parse p = {.rows = rows, .target = target, .next = text, .failure = NO_ERROR};
-    struct error err = NO_ERROR;
+    struct error err;
     buf_init(&p.seen);
     p.end = size ? p.next + size : p.next;
     if (size > SETTINGS_FILE_MAX)
@@ -247,7 +247,7 @@ out:
 
 struct error settings_read(const char *path, const struct setting *rows, void *target)
 {
-    struct error err = NO_ERROR;
+    struct error err;
     struct buf text;
     buf_init(&text);
     FILE *file = fopen(path, "re");

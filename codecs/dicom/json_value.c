@@ -286,27 +286,27 @@ static void write_binary(const struct json_vr *vr, const struct value *value)
 /* The table; UN is the first, for what is none of the others. */
 #define TEXT(vr)                                                                                                       \
     {                                                                                                                  \
-        .name = vr, .write = write_text, .write_text = write_string                                                    \
+        .name = (vr), .write = write_text, .write_text = write_string                                                  \
     }
 #define TEXT_AS_SENT(vr)                                                                                               \
     {                                                                                                                  \
-        .name = vr, .write = write_text, .write_text = write_string, .leading = true                                   \
+        .name = (vr), .write = write_text, .write_text = write_string, .leading = true                                 \
     }
 #define TEXT_SINGLE(vr)                                                                                                \
     {                                                                                                                  \
-        .name = vr, .write = write_text, .write_text = write_string, .leading = true, .single = true                   \
+        .name = (vr), .write = write_text, .write_text = write_string, .leading = true, .single = true                 \
     }
 #define DECIMAL(vr)                                                                                                    \
     {                                                                                                                  \
-        .name = vr, .write = write_text, .write_text = write_decimal                                                   \
+        .name = (vr), .write = write_text, .write_text = write_decimal                                                 \
     }
 #define WORDS(vr, size, one)                                                                                           \
     {                                                                                                                  \
-        .name = vr, .write = write_words, .word = size, .write_word = one                                              \
+        .name = (vr), .write = write_words, .word = (size), .write_word = (one)                                        \
     }
 #define BINARY(vr, size)                                                                                               \
     {                                                                                                                  \
-        .name = vr, .write = write_binary, .word = size                                                                \
+        .name = (vr), .write = write_binary, .word = (size)                                                            \
     }
 
 static const struct json_vr rows[] = {
