@@ -2,7 +2,8 @@
  *
  * Entries are immutable, reference-counted and evicted by least recent use when the sum of their sizes exceeds the
  * limit (entries that are held do not go away, they are only forgotten). Two callers that ask for the same key at once
- * have it filled once: the second waits. Any thread; `fill` runs without any lock held.
+ * have it filled once: the second waits. Any thread; `fill` runs without any lock held and may ask for other keys, not
+ * for its own. A block larger than the whole limit is handed out and not kept.
  */
 #ifndef CODECS_BASE_CACHE_H
 #define CODECS_BASE_CACHE_H
@@ -20,7 +21,8 @@ struct cache_key {
     uint64_t a, b;
 };
 struct cache_stats {
-    uint64_t limit, used, entries, hits, misses, evictions;
+    uint64_t limit, used, entries, hits, misses,
+        evictions; /* limit, used: bytes; who waited for a fill counts as hit */
 };
 
 struct error cache_new(struct cache **cache, uint64_t limit_bytes);

@@ -5,7 +5,8 @@
  * Output goes to a sink; a NULL sink only counts. Commas and (with `indent`) new lines are put by the writer. Numbers
  * are written locale-independent; doubles in the shortest form that reads back the same; NaN and infinities as the
  * strings "NaN", "Infinity", "-Infinity", never bare. Text is UTF-8; invalid bytes become U+FFFD; control characters
- * are escaped. A sink's failure is remembered and returned by json_finish.
+ * are escaped. A sink's failure is remembered and returned by json_finish; after it the writer only counts.
+ * One thread at a time.
  */
 #ifndef CODECS_BASE_JSON_H
 #define CODECS_BASE_JSON_H
@@ -16,14 +17,14 @@
 extern "C" {
 #endif
 
-#define JSON_DEPTH_MAX 600
+#define JSON_DEPTH_MAX 1024 /* three levels for each of the deepest data set (DATASET_DEPTH_MAX), and some */
 
 typedef struct error (*json_sink)(void *context, const void *bytes, size_t size);
 
 struct json {
     json_sink sink; /* NULL: count only */
     void *context;
-    uint64_t size; /* bytes written so far */
+    uint64_t size;   /* bytes written so far */
     unsigned indent; /* spaces a level; 0: compact, without any blank */
     unsigned depth;
     bool after_key;
@@ -44,9 +45,10 @@ void json_string_n(struct json *json, const void *utf8, size_t size);
 void json_integer(struct json *json, int64_t value);
 void json_unsigned(struct json *json, uint64_t value);
 void json_number(struct json *json, double value);
+void json_float(struct json *json, float value); /* the shortest text that reads back as this float */
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json);
-/* Text that is a JSON value already, or part of one. */
+/* Text that is one whole JSON value already. */
 void json_raw(struct json *json, const void *bytes, size_t size);
 /* Base64 (RFC 4648 4) of the bytes as a string value. */
 void json_base64(struct json *json, const void *bytes, size_t size);
@@ -56,7 +58,8 @@ void json_key_unsigned(struct json *json, const char *key, uint64_t value);
 void json_key_integer(struct json *json, const char *key, int64_t value);
 void json_key_number(struct json *json, const char *key, double value);
 void json_key_bool(struct json *json, const char *key, bool value);
-/* Ends with a new line if indented; the first failure of the sink. */
+/* Ends with a new line if indented; the first failure of the sink. ERROR_BROKEN when nested deeper than JSON_DEPTH_MAX
+ * or not closed. */
 struct error json_finish(struct json *json);
 
 #ifdef __cplusplus

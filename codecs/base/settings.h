@@ -21,16 +21,26 @@ struct setting {
     /* Takes a value into `target` (whatever settings_read() was given). `name` is what stood for `*`, else "".
      * ERROR_USAGE with the reason, without file and line: settings_read() adds these. */
     struct error (*take)(void *target, const struct setting *row, const char *name, const char *value);
-    const char *help;      /* one line, shown by --help-config and compared with the manual by a test */
-    const char *fallback;  /* the default, as text; "" none */
-    size_t offset;         /* for the ready-made take functions: offsetof(target, member) */
-    int64_t minimum, maximum; /* for numbers */
-    bool many;             /* may stand several times */
+    const char *help;         /* one line, shown by --help-config and compared with the manual by a test */
+    const char *fallback;     /* the default, as text; "" none */
+    size_t offset;            /* for the ready-made take functions: offsetof(target, member) */
+    int64_t minimum, maximum; /* for numbers, and for durations in milliseconds; both 0: no bounds */
+    bool many;                /* may stand several times */
 };
 
-/* Reads `path`. `rows` ends with a row whose take is NULL. First applies all fallbacks of rows without `*`. A file
- * that does not exist is ERROR_NOT_FOUND. Limits: 1 MiB, lines of 4 KiB. */
+#define SETTINGS_FILE_MAX 1048576 /* bytes */
+#define SETTINGS_LINE_MAX 4096    /* bytes */
+#define SETTINGS_SECTION_MAX 49   /* bytes between the brackets (libinih's limit) */
+#define SETTINGS_NAMED_MAX 4096   /* keys given in all sections with a name together */
+
+/* Reads `path`. `rows` ends with a row whose take is NULL. First applies the fallbacks of rows without `*` (of rows
+ * that may stand several times only when the file gives none, and then at the end). A file that does not exist is
+ * ERROR_NOT_FOUND. Reading stops at the first error; then `target` holds what was taken before it. Comments begin with
+ * `;` or `#` at the start of a line, or with a blank and `;` behind a value. Keys may be indented. */
 struct error settings_read(const char *path, const struct setting *rows, void *target);
+/* The same from memory; `source` stands for the file in errors. */
+struct error settings_parse(const char *source, const void *text, size_t size, const struct setting *rows,
+                            void *target);
 /* Applies the fallbacks alone. */
 struct error settings_defaults(const struct setting *rows, void *target);
 
