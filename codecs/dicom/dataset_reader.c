@@ -1,5 +1,6 @@
 /* What lives here: the tokenizer over a data set (PS3.5 7). Values of tokens are read in dataset_value.c, the deflated
- * syntaxes are inflated in dataset_inflate.c before their bytes come here; dataset_encoding.c knows the forms of headers.
+ * syntaxes are inflated in dataset_inflate.c before their bytes come here; dataset_encoding.c knows the forms of a
+ * header.
  *
  * A state says what the next byte belongs to; each has one step function, which takes what it can from the input:
  *
@@ -405,10 +406,7 @@ static struct error read_header(struct dataset_reader *r, struct input *in, stru
     if (h->tag >> 16 == 0xFFFE || r->implicit) {
         take_implicit(r, p, h);
     } else if (!take_explicit(r, p, h)) {
-        if (r->depth == 0 && h->tag == 0 && get_u32(p + 4) == 0)
-            take_implicit(r, p, h);
-        else
-            return malformed(h->tag, r->offset, "what should be its value representation is no two letters");
+        return malformed(h->tag, r->offset, "what should be its value representation is no two letters");
     }
     if (h->size > 8) {
         p = peek(r, in, h->size);
@@ -483,13 +481,14 @@ static struct error step_element(struct dataset_reader *r, struct input *in)
 {
     struct header h;
     bool whole;
-    TRY(read_header(r, in, &h, &whole));
-    if (!whole)
-        return NO_ERROR;
-    if (h.tag == 0 && h.length == 0 && r->depth == 0) {
+    const uint8_t *p = peek(r, in, 8);
+    if (p && r->depth == 0 && get_u64(p) == 0) {
         r->state = PADDING;
         return NO_ERROR;
     }
+    TRY(read_header(r, in, &h, &whole));
+    if (!whole)
+        return NO_ERROR;
     uint64_t at = r->offset;
     consume(r, in, h.size);
     if (h.tag >> 16 == 0xFFFE) {
