@@ -10,7 +10,7 @@ static const struct decoder decoders[] = {
     {"1.2.840.10008.1.2.1", false, native_shows, native_decode},
     {"1.2.840.10008.1.2.1.98", false, native_shows, native_decode}, /* encapsulated uncompressed */
     {"1.2.840.10008.1.2.1.99", false, native_shows, native_decode}, /* the source inflates */
-    {"1.2.840.10008.1.2.2", true, native_shows, native_decode},
+    {"1.2.840.10008.1.2.2", false, native_shows, native_decode},
     {"1.2.840.113619.5.2", true, native_shows, native_decode}, /* GE: little endian but for Pixel Data */
     {"1.2.840.10008.1.2.5", false, rle_shows, rle_decode},
     {"1.2.840.10008.1.2.8.1", false, native_shows, deflated_decode}, /* each frame deflated */

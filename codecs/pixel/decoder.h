@@ -20,7 +20,7 @@ struct frame {
 
 struct decoder {
     const char *uid;
-    bool big_endian_cells; /* whatever the byte order of the data set is */
+    bool big_endian_pixels; /* whatever the byte order of the data set is */
     bool (*shows)(const struct pixel_shape *shape);
     struct error (*decode)(struct frame *frame);
 };

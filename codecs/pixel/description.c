@@ -337,6 +337,8 @@ static void take_pixels(struct pixel_description *d, const struct dataset_token 
     if (d->pixel_data || token->length == 0)
         return;
     d->pixel_data = true;
+    d->encapsulated = token->length == DATASET_UNDEFINED;
+    d->big_endian = token->big_endian || (d->decoder && d->decoder->big_endian_pixels);
     d->pixel_words = strcmp(token->vr, "OW") == 0;
     d->float_data = token->tag == TAG_FLOAT_PIXELS || token->tag == TAG_DOUBLE_PIXELS;
     if (d->float_data)

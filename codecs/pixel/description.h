@@ -50,6 +50,8 @@ struct pixel_description {
     enum photometric photometric;
     bool pixel_data; /* there is a Pixel Data element of any of the three kinds, not empty */
     bool float_data;
+    bool encapsulated; /* it is fragments, whatever the syntax says */
+    bool big_endian;
     bool pixel_words; /* its VR is OW: 16-bit words in big-endian syntaxes */
     bool has_padding, has_padding_limit;
     int64_t padding, padding_limit;

@@ -53,7 +53,7 @@ static void swap_units(uint8_t *bytes, size_t size, unsigned unit)
 static unsigned swap_unit(const struct frame *frame)
 {
     const struct pixel_layout *layout = &frame->layout;
-    if (!frame->description->decoder->big_endian_cells)
+    if (!frame->description->big_endian)
         return 1;
     if (layout->cell_bits == 16 || layout->cell_bits == 32 || layout->cell_bits == 64)
         return layout->cell_bytes;
@@ -243,7 +243,7 @@ static struct error read_encapsulated(struct frame *frame, const struct pixel_so
 
 struct error frame_read(struct frame *frame, const struct pixel_source *source, uint32_t number)
 {
-    if (frame->description->syntax->encapsulated)
+    if (frame->description->encapsulated)
         return read_encapsulated(frame, source, number);
     return read_native(frame, source, number);
 }
