@@ -63,8 +63,9 @@ static void choose(struct display *display, uint32_t number)
         }
     }
     display->window = window;
-    /* C.11.2.1.2.1: LINEAR needs a width of 1 or more; narrower ones come with real-valued images. */
-    if (window && display->function == VOI_LINEAR && display->width < 1)
+    /* LINEAR (C.11.2.1.2.1) is made for whole numbers and needs a width of 1 or more. Real-valued images come with
+     * widths of 1 or less that would make it a threshold: theirs is LINEAR_EXACT. */
+    if (window && display->function == VOI_LINEAR && (display->width < 1 || d->float_data))
         display->function = VOI_LINEAR_EXACT;
 }
 

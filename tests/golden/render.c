@@ -80,8 +80,8 @@ static struct error describe(struct image *image, const struct syntax *syntax)
 {
     struct error err;
     struct dataset_reader *reader = NULL;
-    struct dataset_options options = {.syntax = syntax, .deep = true, .capture_max = PIXEL_CAPTURE,
-                                      .handler = on_token, .context = image};
+    struct dataset_options options = {
+        .syntax = syntax, .deep = true, .capture_max = PIXEL_CAPTURE, .handler = on_token, .context = image};
     CHECK(pixel_description_new(&image->description, syntax));
     CHECK(dataset_reader_new(&reader, &options));
     err = dataset_reader_feed(reader, image->dataset.data, image->dataset.size);
