@@ -162,7 +162,7 @@ static struct error table_entry(const struct frame *frame, const struct pixel_so
 static struct error place_by_table(const struct frame *frame, const struct pixel_source *source,
                                    const struct item *basic, uint32_t number, uint64_t *from, uint64_t *to, bool *found)
 {
-    uint64_t base = basic->value + basic->length, begin, end;
+    uint64_t base = basic->value + basic->length, before, begin, end;
     uint8_t tag[4];
     bool last = number + 1 == frame->layout.frames, more = false;
     *found = false;
@@ -171,6 +171,11 @@ static struct error place_by_table(const struct frame *frame, const struct pixel
     TRY(table_entry(frame, source, basic, number, &begin, &more));
     if (!more || begin >= source->length - base || source->length - base - begin < ITEM_HEADER)
         return NO_ERROR;
+    if (number) {
+        TRY(table_entry(frame, source, basic, number - 1, &before, &more));
+        if (!more || before >= begin)
+            return NO_ERROR;
+    }
     if (!last) {
         TRY(table_entry(frame, source, basic, (uint64_t)number + 1, &end, &more));
         if (!more || end <= begin || end > source->length - base)
