@@ -20,16 +20,22 @@ struct ybr {
 static const struct ybr ybr_full = {0, 65536, 91881, 22554, 46802, 116130};
 static const struct ybr ybr_partial = {16, 76309, 104597, 25675, 53279, 132201};
 
-static const struct ybr *const conversions[] = {
-    [PHOTOMETRIC_YBR_FULL] = &ybr_full,
-    [PHOTOMETRIC_YBR_FULL_422] = &ybr_full,
-    [PHOTOMETRIC_YBR_PARTIAL_420] = &ybr_partial,
-    [PHOTOMETRIC_YBR_PARTIAL_422] = &ybr_partial,
+static const struct {
+    enum photometric photometric;
+    const struct ybr *ybr;
+} conversions[] = {
+    {PHOTOMETRIC_YBR_FULL, &ybr_full},
+    {PHOTOMETRIC_YBR_FULL_422, &ybr_full},
+    {PHOTOMETRIC_YBR_PARTIAL_420, &ybr_partial},
+    {PHOTOMETRIC_YBR_PARTIAL_422, &ybr_partial},
 };
 
 void colour_convert(enum photometric photometric, uint8_t *cells, size_t pixels)
 {
-    const struct ybr *ybr = photometric < sizeof conversions / sizeof *conversions ? conversions[photometric] : NULL;
+    const struct ybr *ybr = NULL;
+    for (size_t i = 0; i < sizeof conversions / sizeof *conversions; i++)
+        if (conversions[i].photometric == photometric)
+            ybr = conversions[i].ybr;
     if (!ybr)
         return;
     for (size_t i = 0; i < pixels; i++, cells += 3) {
@@ -147,7 +153,7 @@ static unsigned palette_bits(const struct pixel_lut palette[3])
 static struct error palette_rgb(const struct frame *frame, uint8_t *lines)
 {
     static const char *const names[] = {"red palette", "green palette", "blue palette"};
-    struct error err = NO_ERROR;
+    struct error err;
     const struct pixel_description *d = frame->description;
     const struct pixel_layout *layout = &frame->layout;
     struct pixel_lut palette[3];

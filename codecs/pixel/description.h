@@ -20,13 +20,13 @@ enum voi_function { VOI_LINEAR, VOI_LINEAR_EXACT, VOI_SIGMOID };
 struct pixel_lut {
     bool has_descriptor;
     bool descriptor_signed; /* the descriptor's VR is SS */
-    uint32_t entries;       /* 1 to 65536 */
-    uint16_t first;         /* the second value's bits; signed or not as the samples are */
-    unsigned bits;          /* of an entry */
     bool lost;              /* the data were longer than the reader captured */
+    bool segmented;         /* `data` is segmented (PS3.3 C.7.9.2) */
+    uint16_t first;         /* the second value's bits; signed or not as the samples are */
+    uint32_t entries;       /* 1 to 65536 */
+    unsigned bits;          /* of an entry */
     uint8_t *data;          /* little-endian words, or packed bytes when there are only `entries` of them; or NULL */
     size_t size;
-    bool segmented; /* `data` is segmented (PS3.3 C.7.9.2) */
 };
 
 /* The part of the display that enhanced objects state per frame. */
@@ -43,9 +43,9 @@ struct pixel_description {
 
     /* The Image Pixel Module (PS3.3 C.7.6.3). */
     uint16_t rows, columns, samples, bits_allocated, bits_stored, high_bit;
-    bool has_high_bit;
     uint16_t representation; /* 1: two's complement */
     uint16_t planar;
+    bool has_high_bit;
     int64_t frames, representative;
     enum photometric photometric;
     bool pixel_data; /* there is a Pixel Data element of any of the three kinds, not empty */
@@ -53,9 +53,8 @@ struct pixel_description {
     bool encapsulated; /* it is fragments, whatever the syntax says */
     bool big_endian;
     bool pixel_words; /* its VR is OW: 16-bit words in big-endian syntaxes */
-    bool has_padding, has_padding_limit;
+    bool has_padding, has_padding_limit, has_float_padding, has_float_padding_limit;
     int64_t padding, padding_limit;
-    bool has_float_padding, has_float_padding_limit;
     double float_padding, float_padding_limit;
 
     /* Display (PS3.3 C.11). */

@@ -78,7 +78,8 @@ static double modality_value(const struct display *display, double stored)
 
 static uint8_t grey(double fraction)
 {
-    return fraction > 0 ? fraction < 1 ? (uint8_t)(fraction * 255 + 0.5) : 255 : 0; /* NaN: 0 */
+    double scaled = fraction * 255 + 0.5; /* rounded by the cast, which lround would do slower */
+    return fraction > 0 ? fraction < 1 ? (uint8_t)scaled : 255 : 0; /* NaN: 0 */
 }
 
 /* C.11.2.1.2, C.11.2.1.3.1, C.11.2.1.3.2 */

@@ -27,9 +27,6 @@ static struct error append_at(const struct pixel_source *source, uint64_t offset
     if (size > PIXEL_FRAME_MAX || out->size > PIXEL_FRAME_MAX - size)
         return error_make(ERROR_UNSUPPORTED, "an encoded frame of more than %llu bytes",
                           (unsigned long long)PIXEL_FRAME_MAX);
-    if (offset > source->length || size > source->length - offset)
-        return error_make(ERROR_MALFORMED, "pixel data end %llu bytes early",
-                          (unsigned long long)(offset + size - source->length));
     uint8_t *to = buf_reserve(out, (size_t)size);
     TRY(buf_error(out));
     TRY(read_at(source, offset, to, size));
@@ -103,7 +100,8 @@ struct item {
 
 static struct error item_at(const struct pixel_source *source, uint64_t offset, struct item *item)
 {
-    uint8_t header[ITEM_HEADER];
+    uint8_t header[ITEM_HEADER] = {0};
+    *item = (struct item){0};
     item->end = offset > source->length || source->length - offset < ITEM_HEADER;
     if (item->end)
         return NO_ERROR;
@@ -144,7 +142,8 @@ static struct error table_entry(const struct frame *frame, const struct pixel_so
                                 uint64_t index, uint64_t *entry, bool *found)
 {
     const struct pixel_description *d = frame->description;
-    uint8_t bytes[4];
+    uint8_t bytes[4] = {0};
+    *entry = 0;
     *found = true;
     if (d->offset_count >= frame->layout.frames && index < d->offset_count) {
         *entry = d->offsets[index];
@@ -162,8 +161,8 @@ static struct error table_entry(const struct frame *frame, const struct pixel_so
 static struct error place_by_table(const struct frame *frame, const struct pixel_source *source,
                                    const struct item *basic, uint32_t number, uint64_t *from, uint64_t *to, bool *found)
 {
-    uint64_t base = basic->value + basic->length, before, begin, end;
-    uint8_t tag[4];
+    uint64_t base = basic->value + basic->length, before = 0, begin = 0, end = 0;
+    uint8_t tag[4] = {0};
     bool last = number + 1 == frame->layout.frames, more = false;
     *found = false;
     if (frame->description->offset_count < frame->layout.frames && basic->length / 4 < frame->layout.frames)
@@ -224,8 +223,8 @@ static struct error walk(const struct pixel_source *source, uint64_t offset, uin
 static struct error read_encapsulated(struct frame *frame, const struct pixel_source *source, uint32_t number)
 {
     struct item basic;
-    uint64_t from, to;
-    bool found;
+    uint64_t from = 0, to = 0;
+    bool found = false;
     TRY(item_at(source, 0, &basic));
     if (basic.end)
         return error_make(ERROR_MALFORMED, "encapsulated pixel data without an offset table's item");

@@ -116,7 +116,7 @@ struct error native_decode(struct frame *frame)
 
 struct error deflated_decode(struct frame *frame)
 {
-    struct error err = NO_ERROR;
+    struct error err;
     struct buf inflated;
     z_stream stream = {.next_in = frame->raw->data, .avail_in = (uInt)frame->raw->size};
     size_t size = (size_t)(((uint64_t)frame->layout.cells * frame->layout.cell_bits + 7) / 8);

@@ -60,7 +60,7 @@ static struct error segment(const struct buf *raw, unsigned index, unsigned segm
 
 struct error rle_decode(struct frame *frame)
 {
-    struct error err = NO_ERROR;
+    struct error err;
     const struct pixel_layout *layout = &frame->layout;
     const struct buf *raw = frame->raw;
     unsigned bytes = layout->cell_bytes, samples = frame->description->samples;

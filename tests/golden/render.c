@@ -151,7 +151,7 @@ int main(int argc, char **argv)
     struct error err;
     struct image image = {0};
     struct pixel_shape shape;
-    const struct syntax *syntax;
+    const struct syntax *syntax = syntax_by_code(0);
     int status = 1;
     if (argc < 3)
         return 2;
