@@ -2,7 +2,7 @@
  *
  * A new transfer syntax's decoder is a row of the table in pixel/decoder.c and a file. Nothing is decoded to learn a
  * size. Decoding is bounded: at most PIXEL_FRAME_MAX bytes a frame, time linear in input and output; ERROR_MALFORMED
- * names what is wrong with the stream. Any thread; DCMTK's codecs are registered once inside.
+ * names what is wrong with the stream. Any thread.
  */
 #ifndef CODECS_PIXEL_PIXEL_H
 #define CODECS_PIXEL_PIXEL_H
@@ -15,12 +15,14 @@ extern "C" {
 #endif
 
 #define PIXEL_FRAME_MAX (UINT64_C(1) << 30)
+#define PIXEL_CAPTURE (UINT32_C(1) << 18) /* what a reader that feeds a description has to capture: a look-up table has
+                                             at most 65,536 entries of 16 bits; longer offset tables are done without */
 #define PIXEL_RENDER_VERSION 1 /* increased by any change that alters a rendered byte */
 
 enum photometric {
     PHOTOMETRIC_UNKNOWN, PHOTOMETRIC_MONOCHROME1, PHOTOMETRIC_MONOCHROME2, PHOTOMETRIC_PALETTE, PHOTOMETRIC_RGB,
     PHOTOMETRIC_YBR_FULL, PHOTOMETRIC_YBR_FULL_422, PHOTOMETRIC_YBR_PARTIAL_420, PHOTOMETRIC_YBR_ICT,
-    PHOTOMETRIC_YBR_RCT,
+    PHOTOMETRIC_YBR_RCT, PHOTOMETRIC_YBR_PARTIAL_422,
 };
 
 /* What is needed to show an image without its header; small, fixed, part of the index row of each instance. */
@@ -34,8 +36,9 @@ struct pixel_shape {
     bool float_data;          /* (7FE0,0008) or (7FE0,0009) */
 };
 
-/* Everything that rendering wants: a dataset_handler collects it from the tokens of a deep or shallow reader. Owns
- * the look-up tables that it copies (bounded by the reader's capture_max). */
+/* Everything that rendering wants: a dataset_handler collects it from the tokens of a deep or shallow reader (a shallow
+ * one does not see modality and VOI look-up tables and functional groups). Owns the look-up tables that it copies;
+ * the reader's capture_max is to be PIXEL_CAPTURE or more. */
 struct pixel_description;
 
 struct error pixel_description_new(struct pixel_description **description, const struct syntax *syntax);

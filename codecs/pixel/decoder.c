@@ -1,0 +1,142 @@
+/* What lives here: the table of decoders by transfer syntax, and the public calls that put the steps together:
+ * locate (frames.c), decode (the row's function), show (display.c or colour.c), wrap (png.c).
+ */
+#include "codecs/pixel/decoder.h"
+
+#include <string.h>
+
+static const struct decoder decoders[] = {
+    {"1.2.840.10008.1.2", false, native_shows, native_decode},
+    {"1.2.840.10008.1.2.1", false, native_shows, native_decode},
+    {"1.2.840.10008.1.2.1.98", false, native_shows, native_decode}, /* encapsulated uncompressed */
+    {"1.2.840.10008.1.2.1.99", false, native_shows, native_decode}, /* the source inflates */
+    {"1.2.840.10008.1.2.2", false, native_shows, native_decode},
+    {"1.2.840.113619.5.2", true, native_shows, native_decode}, /* GE: little endian but for Pixel Data */
+    {"1.2.840.10008.1.2.5", false, rle_shows, rle_decode},
+    {"1.2.840.10008.1.2.8.1", false, native_shows, deflated_decode}, /* each frame deflated */
+    {"1.2.840.10008.1.2.4.50", false, jpeg_shows, jpeg_decode},
+    {"1.2.840.10008.1.2.4.51", false, jpeg_shows, jpeg_decode},
+    {"1.2.840.10008.1.2.4.53", false, jpeg_shows, jpeg_decode}, /* spectral selection, retired */
+    {"1.2.840.10008.1.2.4.55", false, jpeg_shows, jpeg_decode}, /* full progression, retired */
+    {"1.2.840.10008.1.2.4.57", false, jpeg_shows, jpeg_decode},
+    {"1.2.840.10008.1.2.4.70", false, jpeg_shows, jpeg_decode},
+};
+
+const struct decoder *decoder_of(const struct syntax *syntax)
+{
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++)
+        if (strcmp(decoders[i].uid, syntax->uid) == 0)
+            return &decoders[i];
+    return NULL;
+}
+
+bool colour_shown(const struct pixel_shape *shape)
+{
+    return shape->samples == 3 || shape->photometric == PHOTOMETRIC_PALETTE;
+}
+
+static uint64_t shape_lines(const struct pixel_shape *shape)
+{
+    return (uint64_t)shape->rows * (1 + (uint64_t)shape->columns * (colour_shown(shape) ? 3 : 1));
+}
+
+bool pixel_can_render(const struct syntax *syntax, const struct pixel_shape *shape)
+{
+    const struct decoder *decoder = decoder_of(syntax);
+    if (!decoder || !shape->rows || !shape->columns || (shape->samples != 1 && shape->samples != 3))
+        return false;
+    if (shape->photometric == PHOTOMETRIC_PALETTE &&
+        (shape->samples != 1 || shape->bits_allocated > 16 || shape->float_data))
+        return false;
+    if (shape->float_data && (shape->samples != 1 || (shape->bits_allocated != 32 && shape->bits_allocated != 64)))
+        return false;
+    unsigned bits = shape->bits_allocated;
+    unsigned cell_bytes = bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 32 ? 4 : 8;
+    if (shape_lines(shape) > PIXEL_FRAME_MAX ||
+        (uint64_t)shape->rows * shape->columns * shape->samples * cell_bytes > PIXEL_FRAME_MAX)
+        return false;
+    return decoder->shows(shape);
+}
+
+uint64_t pixel_png_size(const struct pixel_shape *shape)
+{
+    return png_size(shape_lines(shape));
+}
+
+/* `out` holds the decoded samples; frame->raw is gone. */
+static struct error decode(struct frame *frame, const struct pixel_description *description,
+                           const struct pixel_source *source, uint32_t number, struct buf *out)
+{
+    struct error err;
+    struct buf raw;
+    buf_init(&raw);
+    memset(frame, 0, sizeof *frame);
+    buf_clear(out);
+    frame->description = description;
+    frame->raw = &raw;
+    frame->out = out;
+    frame->photometric = description->photometric;
+    CHECK(description_layout(description, &frame->layout));
+    if (number >= frame->layout.frames) {
+        err = error_make(ERROR_NOT_FOUND, "no frame %u: the image has %u", number + 1, frame->layout.frames);
+        goto out;
+    }
+    CHECK(frame_read(frame, source, number));
+    CHECK(description->decoder->decode(frame));
+    CHECK(buf_error(out));
+    if (out->size != frame->layout.decoded_size)
+        err = error_make(ERROR_BROKEN, "decoding gave %zu bytes instead of %zu", out->size, frame->layout.decoded_size);
+out:
+    frame->raw = NULL;
+    buf_release(&raw);
+    return err.code ? error_context(err, "frame %u", number + 1) : err;
+}
+
+struct error pixel_decode(const struct pixel_description *description, const struct pixel_source *source,
+                          uint32_t number, struct buf *out)
+{
+    struct frame frame;
+    return decode(&frame, description, source, number, out);
+}
+
+struct error pixel_render_png(const struct pixel_description *description, const struct pixel_source *source,
+                              uint32_t number, struct buf *out)
+{
+    struct error err;
+    struct pixel_shape shape;
+    struct frame frame;
+    struct buf cells;
+    uint8_t *lines;
+    size_t before = out->size;
+    buf_init(&cells);
+    pixel_description_shape(description, &shape);
+    bool colour = colour_shown(&shape);
+    CHECK(decode(&frame, description, source, number, &cells));
+    CHECK(png_begin(out, shape.columns, shape.rows, colour, &lines));
+    CHECK(colour ? colour_rgb(&frame, lines) : display_grey(&frame, number, lines));
+    png_finish(out, shape.columns, shape.rows, colour);
+out:
+    if (err.code)
+        out->size = before;
+    buf_release(&cells);
+    return err;
+}
+
+struct error pixel_canonical(const struct pixel_description *description, const struct pixel_source *source,
+                             uint32_t number, struct buf *out)
+{
+    struct frame frame;
+    TRY(decode(&frame, description, source, number, out));
+    const struct pixel_layout *layout = &frame.layout;
+    if (description->float_data)
+        return NO_ERROR;
+    if (layout->bits != layout->cell_bytes * 8)
+        for (size_t i = 0; i < layout->cells; i++) {
+            uint64_t value = (uint64_t)stored_value(layout, cell_at(out->data, layout->cell_bytes, i));
+            for (unsigned k = 0; k < layout->cell_bytes; k++)
+                out->data[i * layout->cell_bytes + k] = (uint8_t)(value >> 8 * k);
+        }
+    if (description->samples == 3 && layout->cell_bytes == 1)
+        colour_convert(frame.photometric, out->data, layout->pixels);
+    return NO_ERROR;
+}

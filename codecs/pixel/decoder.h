@@ -1,0 +1,85 @@
+/* Layer: codecs/pixel, internal. The decoders, locating a frame, and the steps of rendering.
+ *
+ * All functions are pure but for `read` of the source; any thread. Sizes are those of a struct pixel_layout.
+ */
+#ifndef CODECS_PIXEL_DECODER_H
+#define CODECS_PIXEL_DECODER_H
+
+#include "codecs/pixel/description.h"
+
+/* A frame's bytes as they stand, and what they become. */
+struct frame {
+    const struct pixel_description *description;
+    struct pixel_layout layout;
+    struct buf *raw;              /* the encoded bytes; a decoder may swap its memory with out's */
+    unsigned first_bit;           /* native: where in raw the frame starts, 0 to 15 */
+    bool subsampled;              /* native 4:2:2: two chroma samples for two pixels (PS3.3 C.7.6.3.1.2) */
+    struct buf *out;              /* empty; decoded samples, interleaved by pixel, little endian */
+    enum photometric photometric; /* what `out` holds: the description's unless the decoder knows better */
+};
+
+struct decoder {
+    const char *uid;
+    bool big_endian_pixels; /* whatever the byte order of the data set is */
+    bool (*shows)(const struct pixel_shape *shape);
+    struct error (*decode)(struct frame *frame);
+};
+
+/* The row of a transfer syntax, or NULL. */
+const struct decoder *decoder_of(const struct syntax *syntax);
+
+struct error native_decode(struct frame *frame);
+bool native_shows(const struct pixel_shape *shape);
+struct error rle_decode(struct frame *frame);
+bool rle_shows(const struct pixel_shape *shape);
+struct error deflated_decode(struct frame *frame);
+struct error jpeg_decode(struct frame *frame);
+bool jpeg_shows(const struct pixel_shape *shape);
+
+/* Fills frame->raw, first_bit and subsampled from the source. */
+struct error frame_read(struct frame *frame, const struct pixel_source *source, uint32_t number);
+
+/* One decoded sample as it stands, before mask and sign. */
+static inline uint64_t cell_at(const uint8_t *cells, unsigned cell_bytes, size_t index)
+{
+    const uint8_t *p = cells + index * cell_bytes;
+    return cell_bytes == 1 ? p[0] : cell_bytes == 2 ? get_u16(p) : cell_bytes == 4 ? get_u32(p) : get_u64(p);
+}
+/* Its stored value: overlay bits masked off, sign extended (PS3.5 8.1.1). */
+static inline int64_t stored_value(const struct pixel_layout *layout, uint64_t cell)
+{
+    uint64_t mask = layout->bits >= 64 ? UINT64_MAX : (UINT64_C(1) << layout->bits) - 1;
+    uint64_t value = cell >> layout->shift & mask;
+    if (layout->is_signed && layout->bits < 64 && value >> (layout->bits - 1))
+        value |= ~mask;
+    return (int64_t)value;
+}
+
+/* Writes rows * (1 + columns) bytes: a zero before each row, grey values. */
+struct error display_grey(const struct frame *frame, uint32_t number, uint8_t *lines);
+/* Writes rows * (1 + 3 * columns) bytes: a zero before each row, R G B. */
+struct error colour_rgb(const struct frame *frame, uint8_t *lines);
+/* Whether a shape is shown in colour. */
+bool colour_shown(const struct pixel_shape *shape);
+/* YBR samples of 8 bits made RGB in place; other photometric interpretations are left. */
+void colour_convert(enum photometric photometric, uint8_t *cells, size_t pixels);
+
+/* A PNG around `lines` bytes (filter bytes included): reserves it at the end of `out`, tells where the lines go;
+ * png_finish cuts them into stored blocks and adds the checksums. */
+uint64_t png_size(uint64_t lines);
+struct error png_begin(struct buf *out, uint32_t columns, uint32_t rows, bool colour, uint8_t **lines);
+void png_finish(struct buf *out, uint32_t columns, uint32_t rows, bool colour);
+
+/* The look-up table's entry for an index, clamped to its ends; `size` says whether entries are packed bytes. */
+struct error lut_check(const struct pixel_lut *lut, const char *name);
+static inline uint32_t lut_entry(const struct pixel_lut *lut, int64_t index)
+{
+    uint32_t at = index < 0 ? 0 : index >= lut->entries ? lut->entries - 1 : (uint32_t)index;
+    return lut->size < (size_t)lut->entries * 2 ? lut->data[at] : get_u16(lut->data + 2 * (size_t)at);
+}
+static inline int64_t lut_first(const struct pixel_lut *lut, bool is_signed)
+{
+    return is_signed ? (int16_t)lut->first : lut->first;
+}
+
+#endif
