@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LEAD_MAX (4u << 20)
+
 struct applying {
     struct fold *fold;
     const struct record_header *header;
@@ -145,6 +147,20 @@ static struct error create_levels(struct applying *a)
     return NO_ERROR;
 }
 
+/* Bytes right before the record that are this instance's own chunks: one read brings them all. */
+static uint32_t lead_of(const struct applying *a)
+{
+    uint64_t start = a->place->offset;
+    for (size_t i = a->record->chunk_count; i-- > 0;) {
+        struct chunk_place c = chunk_place_read(a->record->chunks + i * CHUNK_PLACE_SIZE);
+        if (c.pack != a->place->pack || c.offset + record_extent(c.length) != start ||
+            a->place->offset - c.offset > LEAD_MAX)
+            break;
+        start = c.offset;
+    }
+    return (uint32_t)(a->place->offset - start);
+}
+
 static struct error fill_row(struct applying *a, struct instance_row *row)
 {
     const struct instance_record *r = a->record;
@@ -166,7 +182,7 @@ static struct error fill_row(struct applying *a, struct instance_row *row)
         .shape = r->shape,
         .pack = (uint32_t)a->place->pack,
         .offset = a->place->offset,
-        .lead = a->place->lead,
+        .lead = lead_of(a),
     };
     if (r->has_position)
         row->flags |= INSTANCE_POSITION;
@@ -264,7 +280,7 @@ static struct error apply_heal(struct applying *a)
     TRY(row_of(a->fold, a->record->supersedes, &row));
     row.pack = (uint32_t)a->place->pack;
     row.offset = a->place->offset;
-    row.lead = a->place->lead;
+    row.lead = lead_of(a);
     return instance_put(fold_txn(a->fold), &row);
 }
 

@@ -293,6 +293,18 @@ static struct error takes_place(struct deciding *d, const struct instance_row *s
     return NO_ERROR;
 }
 
+/* The comparison knows UIDs, not patients: the same path may stand under another one. */
+static struct error in_this_series(struct deciding *d, uint64_t id, bool *yes)
+{
+    struct instance_row row;
+    *yes = false;
+    if (!id)
+        return NO_ERROR;
+    TRY(row_of(d, id, &row));
+    *yes = row.series == d->record->series.id;
+    return NO_ERROR;
+}
+
 static struct error decide_verdict(struct deciding *d, const struct editions *e)
 {
     const struct fold_question *q = d->question;
@@ -306,13 +318,16 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
         r->verdict = INGEST_STORED;
         return NO_ERROR;
     }
-    if (q->same_as) {
+    bool same, variant;
+    TRY(in_this_series(d, q->same_as, &same));
+    TRY(in_this_series(d, q->variant_of, &variant));
+    if (same) {
         r->verdict = !q->same_holds ? INGEST_HEALED : q->same_prefix ? INGEST_DUPLICATE : INGEST_VARIANT;
         r->supersedes = q->same_as;
         return NO_ERROR;
     }
-    if (q->variant_of || !e->shown.id) {
-        r->verdict = q->variant_of ? INGEST_VARIANT : INGEST_STORED;
+    if (variant || !e->shown.id) {
+        r->verdict = variant ? INGEST_VARIANT : INGEST_STORED;
         return NO_ERROR;
     }
     TRY(takes_place(d, &e->shown, &takes));

@@ -34,10 +34,9 @@ struct db_txn *fold_txn(struct fold *fold);
 struct error fold_object_get(struct fold *fold, enum object_kind kind, uint64_t id, struct fold_object **object);
 struct error fold_object_new(struct fold *fold, const struct object_row *row);
 
-/* Where a record stands. `lead`: bytes of its own chunks right before it. */
+/* Where a record stands: its header, and the first byte behind it. */
 struct fold_place {
     uint64_t pack, offset, end;
-    uint32_t lead;
 };
 /* Applies one logical record. Unknown types are passed over (a newer version's); ERROR_DAMAGED when the payload does not
  * hold. */

@@ -1,0 +1,519 @@
+/* What lives here: making an archive, opening and closing it, archive.conf, the writer's lock, which index is current.
+ *
+ * Opening to write:   lock -> conf -> index (recover.c) -> log position -> writer
+ * Opening to read:    conf -> index, if it can be trusted; else recover under the lock if it is free and ours to take,
+ *                     else wait for who holds it (at most RECOVERY_WAIT_MS), else say so. */
+#include "index/archive.h"
+
+#include "codecs/base/log.h"
+#include "codecs/base/settings.h"
+#include "index/fold/naming.h"
+#include "index/log/writer.h"
+#include "index/recover.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARCHIVE_FORMAT 1
+#define RECOVERY_WAIT_MS 30000
+#define QUEUE_JOBS 64
+
+#define AT(member) offsetof(struct archive_conf, member)
+static const struct setting conf_rows[] = {
+    {"", "format", settings_take_number, "version of the archive's layout", "1", AT(format), 1, ARCHIVE_FORMAT, false},
+    {"", "uuid", settings_take_text, "identity of the archive", "", AT(uuid_text), 0, 0, false},
+    {"", "timezone", settings_take_text, "time zone of folders by date and hour", "UTC", AT(timezone), 0, 0, false},
+    {"", "patients", settings_take_text, "flat, initial or idtail", "flat", AT(patients), 0, 0, false},
+    {"", "patient_name", settings_take_text, "template", "{name}_{id}", AT(patient_name), 0, 0, false},
+    {"", "study_name", settings_take_text, "template", "{date}_{description|modality}", AT(study_name), 0, 0, false},
+    {"", "series_name", settings_take_text, "template", "{number:03}_{modality}_{description}", AT(series_name), 0, 0,
+     false},
+    {"", "instance_name", settings_take_text, "template", "{instance:04}", AT(instance_name), 0, 0, false},
+    {"", "quiet", settings_take_duration, "a series has settled so long after its last arrival", "60 s", AT(quiet_ms),
+     0, INT64_C(86400000) * 30, false},
+    {0},
+};
+
+struct pacs_options pacs_options_default(void)
+{
+    return (struct pacs_options){
+        .mode = PACS_READ,
+        .cache_bytes = INT64_C(256) << 20,
+        .pack_bytes = INT64_C(1) << 30,
+        .reserve_bytes = INT64_C(256) << 20,
+        .quarantine_bytes = INT64_C(1) << 30,
+        .zstd_level = 1,
+    };
+}
+
+static void conf_release(struct archive_conf *conf)
+{
+    char **const texts[] = {&conf->uuid_text,   &conf->timezone,    &conf->patients,     &conf->patient_name,
+                            &conf->study_name, &conf->series_name, &conf->instance_name};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
+}
+
+static bool uuid_parse(const char *text, uint8_t uuid[16])
+{
+    size_t digits = 0;
+    for (; *text; text++) {
+        if (*text == '-')
+            continue;
+        int v = *text >= '0' && *text <= '9' ? *text - '0' : (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (*text | 32) - 'a' + 10 : -1;
+        if (v < 0 || digits == 32)
+            return false;
+        uuid[digits / 2] = (uint8_t)(digits % 2 ? uuid[digits / 2] | v : v << 4);
+        digits++;
+    }
+    return digits == 32;
+}
+
+static struct error timezone_check(const char *zone)
+{
+    char path[PATH_MAX];
+    if (strcmp(zone, "UTC") == 0)
+        return NO_ERROR;
+    snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", zone);
+    if (!*zone || strstr(zone, "..") || access(path, R_OK) != 0)
+        return error_make(ERROR_USAGE, "time zone '%s' is not known here (package tzdata; names as Europe/Berlin)", zone);
+    return NO_ERROR;
+}
+
+static struct error conf_check(struct archive_conf *conf)
+{
+    if (!uuid_parse(conf->uuid_text, conf->uuid))
+        return error_make(ERROR_USAGE, "uuid '%s' is none", conf->uuid_text);
+    if (strcmp(conf->patients, "flat") != 0 && strcmp(conf->patients, "initial") != 0 &&
+        strcmp(conf->patients, "idtail") != 0)
+        return error_make(ERROR_USAGE, "patients = %s: flat, initial or idtail", conf->patients);
+    TRY(timezone_check(conf->timezone));
+    TRY(error_context(naming_check(OBJECT_PATIENT, conf->patient_name), "patient_name"));
+    TRY(error_context(naming_check(OBJECT_STUDY, conf->study_name), "study_name"));
+    TRY(error_context(naming_check(OBJECT_SERIES, conf->series_name), "series_name"));
+    return error_context(naming_check(OBJECT_INSTANCE, conf->instance_name), "instance_name");
+}
+
+/* The machine's time zone by name, as /etc/localtime or TZ has it. */
+static void machine_timezone(char *to, size_t size)
+{
+    char link[PATH_MAX];
+    const char *tz = getenv("TZ");
+    ssize_t n = readlink("/etc/localtime", link, sizeof link - 1);
+    snprintf(to, size, "UTC");
+    if (tz && *tz && *tz != ':' && *tz != '/') {
+        snprintf(to, size, "%s", tz);
+    } else if (n > 0) {
+        link[n] = 0;
+        const char *name = strstr(link, "zoneinfo/");
+        if (name)
+            snprintf(to, size, "%s", name + strlen("zoneinfo/"));
+    }
+    struct error err = timezone_check(to);
+    if (err.code)
+        snprintf(to, size, "UTC");
+    error_release(&err);
+}
+
+void pacs_part(const struct pacs *pacs, const char *part, char *to)
+{
+    snprintf(to, PATH_MAX, "%s/%s", pacs->path, part);
+}
+
+/* ---- init ---- */
+
+static struct error make_folder(const char *path, const char *part)
+{
+    char full[PATH_MAX];
+    snprintf(full, sizeof full, "%s/%s", path, part);
+    if (mkdir(full, 0750) != 0 && errno != EEXIST)
+        return error_system(errno, "%s: cannot create", full);
+    return NO_ERROR;
+}
+
+static struct error conf_write(const char *path, const struct archive_conf *conf)
+{
+    struct buf text;
+    buf_init(&text);
+    buf_printf(&text,
+               "# What `pacsctl init` decided. Names that exist are recorded in the log: a change here is for what comes.\n"
+               "format = %d\nuuid = %s\ntimezone = %s\npatients = %s\npatient_name = %s\nstudy_name = %s\n"
+               "series_name = %s\ninstance_name = %s\nquiet = %lld ms\n",
+               ARCHIVE_FORMAT, conf->uuid_text, conf->timezone, conf->patients, conf->patient_name, conf->study_name,
+               conf->series_name, conf->instance_name, (long long)conf->quiet_ms);
+    struct error err = buf_error(&text);
+    if (!err.code)
+        err = io_replace(&io_system, path, "archive.conf", text.data, text.size, 0640);
+    buf_release(&text);
+    return err;
+}
+
+static struct error conf_fill(struct archive_conf *full, const struct archive_conf *given)
+{
+    uint8_t random[16];
+    char zone[256];
+    memset(full, 0, sizeof *full);
+    TRY(settings_defaults(conf_rows, full));
+    free(full->uuid_text);
+    full->uuid_text = NULL;
+    if (RAND_bytes(random, sizeof random) != 1)
+        return error_make(ERROR_BROKEN, "no random numbers for a UUID");
+    random[6] = (uint8_t)((random[6] & 0x0F) | 0x40); /* RFC 4122, version 4 */
+    random[8] = (uint8_t)((random[8] & 0x3F) | 0x80);
+    char text[37];
+    for (int i = 0, at = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            text[at++] = '-';
+        at += snprintf(text + at, sizeof text - (size_t)at, "%02x", random[i]);
+    }
+    machine_timezone(zone, sizeof zone);
+    const struct {
+        char **to;
+        const char *given, *made;
+    } texts[] = {
+        {&full->uuid_text, given->uuid_text, text},        {&full->timezone, given->timezone, zone},
+        {&full->patients, given->patients, NULL},          {&full->patient_name, given->patient_name, NULL},
+        {&full->study_name, given->study_name, NULL},      {&full->series_name, given->series_name, NULL},
+        {&full->instance_name, given->instance_name, NULL},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const char *value = texts[i].given ? texts[i].given : texts[i].made;
+        if (!value)
+            continue;
+        free(*texts[i].to);
+        *texts[i].to = strdup(value);
+        if (!*texts[i].to)
+            return error_make(ERROR_NO_MEMORY, "out of memory");
+    }
+    if (given->quiet_ms > 0)
+        full->quiet_ms = given->quiet_ms;
+    return NO_ERROR;
+}
+
+/* A file system's own lost+found does not count. */
+static struct error check_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool empty = true;
+    if (!dir)
+        return error_system(errno, "%s: cannot open", path);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            strcmp(entry->d_name, "lost+found") != 0)
+            empty = false;
+    closedir(dir);
+    return empty ? NO_ERROR
+                 : error_make(ERROR_REFUSED, "%s: not empty; name a folder that is empty or not there yet", path);
+}
+
+struct error pacs_init(const char *path, const struct archive_conf *given)
+{
+    static const struct archive_conf none;
+    struct archive_conf conf;
+    struct error err = conf_fill(&conf, given ? given : &none);
+    CHECK(err);
+    CHECK(conf_check(&conf));
+    if (mkdir(path, 0750) != 0 && errno != EEXIST) {
+        err = error_system(errno, "%s: cannot create", path);
+        goto out;
+    }
+    CHECK(check_empty(path));
+    CHECK(make_folder(path, "packs"));
+    CHECK(make_folder(path, "index"));
+    CHECK(make_folder(path, "quarantine"));
+    CHECK(make_folder(path, "run"));
+    CHECK(conf_write(path, &conf));
+    struct pacs *pacs;
+    struct pacs_options options = pacs_options_default();
+    options.mode = PACS_WRITE;
+    options.cache_bytes = 1 << 20;
+    CHECK(pacs_open(&pacs, path, &options));
+    pacs_close(pacs);
+out:
+    conf_release(&conf);
+    return err;
+}
+
+/* ---- opening ---- */
+
+/* flock on run/lock: goes with the process, whatever becomes of it. */
+static struct error take_lock(struct pacs *pacs)
+{
+    char path[PATH_MAX];
+    pacs_part(pacs, "run/lock", path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return error_system(errno, "%s: cannot open", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        char holder[32] = "";
+        ssize_t n = errno == EWOULDBLOCK ? pread(fd, holder, sizeof holder - 1, 0) : -1;
+        struct error err = n >= 0 ? error_make(ERROR_BUSY, "%s: process %.*s writes to this archive", pacs->path,
+                                               (int)strcspn(holder, "\n"), n ? holder : "?")
+                                  : error_system(errno, "%s: cannot lock", path);
+        close(fd);
+        return err;
+    }
+    char self[32];
+    int size = snprintf(self, sizeof self, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, self, (size_t)size, 0) != size) {
+        struct error err = error_system(errno, "%s: cannot write", path);
+        close(fd);
+        return err;
+    }
+    pacs->lock_fd = fd;
+    return NO_ERROR;
+}
+
+static void release_lock(struct pacs *pacs)
+{
+    if (pacs->lock_fd >= 0)
+        close(pacs->lock_fd);
+    pacs->lock_fd = -1;
+}
+
+static struct error generation_open(struct pacs *pacs, bool write, struct generation **out)
+{
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g)
+        return error_make(ERROR_NO_MEMORY, "%s: out of memory", pacs->path);
+    struct error err = recover_current(pacs, &g->number, &g->folder);
+    if (!err.code)
+        err = db_open(&g->db, g->folder, write, false);
+    if (err.code) {
+        free(g->folder);
+        free(g);
+        return err;
+    }
+    g->users = 1;
+    *out = g;
+    return NO_ERROR;
+}
+
+static void generation_put(struct pacs *pacs, struct generation *g)
+{
+    if (!g)
+        return;
+    pthread_mutex_lock(&pacs->index_lock);
+    bool last = --g->users == 0;
+    pthread_mutex_unlock(&pacs->index_lock);
+    if (!last)
+        return;
+    db_close(g->db);
+    free(g->folder);
+    free(g);
+}
+
+struct error pacs_follow(struct pacs *pacs)
+{
+    struct generation *g, *old;
+    TRY(generation_open(pacs, pacs->writer != NULL, &g));
+    pthread_mutex_lock(&pacs->index_lock);
+    old = pacs->index;
+    bool same = old && old->number == g->number;
+    if (!same)
+        pacs->index = g;
+    pthread_mutex_unlock(&pacs->index_lock);
+    generation_put(pacs, same ? g : old);
+    return NO_ERROR;
+}
+
+/* A reader finds an index that it must not believe: recover it if the lock is free and the folder ours, else wait for
+ * who holds it. */
+static struct error wait_for_trust(struct pacs *pacs)
+{
+    for (int waited = 0;; waited += 100) {
+        struct error err = recover_trusted(pacs);
+        if (!err.code)
+            return NO_ERROR;
+        struct error locked = take_lock(pacs);
+        if (!locked.code) {
+            error_release(&err);
+            err = recover_index(pacs, false, NULL);
+            release_lock(pacs);
+            return err;
+        }
+        bool busy = locked.code == ERROR_BUSY;
+        error_release(&locked);
+        if (!busy || waited >= RECOVERY_WAIT_MS)
+            return error_context(err, "%s: the index cannot be used yet; start pacsd, or run 'pacsctl rebuild'",
+                                 pacs->path);
+        error_release(&err);
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+}
+
+static struct error open_read(struct pacs *pacs)
+{
+    TRY(wait_for_trust(pacs));
+    char path[PATH_MAX];
+    pacs_part(pacs, "run/clock", path);
+    TRY(clock_open(&pacs->clock, path, false));
+    return generation_open(pacs, false, &pacs->index);
+}
+
+static struct error open_write(struct pacs *pacs)
+{
+    struct log_position position;
+    char path[PATH_MAX];
+    TRY(take_lock(pacs));
+    pacs_part(pacs, "run/clock", path);
+    TRY(clock_open(&pacs->clock, path, true));
+    TRY(pool_new(&pacs->pool, 0, QUEUE_JOBS));
+    TRY(recover_index(pacs, pacs->options.mode == PACS_REBUILD, &position));
+    TRY(generation_open(pacs, true, &pacs->index));
+    TRY(writer_new(&pacs->writer, pacs, &position));
+    return dictionary_load_newest(pacs);
+}
+
+struct error pacs_open(struct pacs **out, const char *path, const struct pacs_options *options)
+{
+    struct error err = NO_ERROR;
+    char part[PATH_MAX];
+    struct stat st;
+    struct pacs *pacs = calloc(1, sizeof *pacs);
+    if (!pacs)
+        return error_make(ERROR_NO_MEMORY, "%s: out of memory", path);
+    pacs->lock_fd = -1;
+    pacs->io = &io_system;
+    pacs->options = *options;
+    pthread_mutex_init(&pacs->index_lock, NULL);
+    pthread_mutex_init(&pacs->space_lock, NULL);
+    pacs->path = realpath(path, NULL);
+    if (!pacs->path) {
+        err = error_system(errno, "%s", path);
+        goto out;
+    }
+    pacs_part(pacs, "archive.conf", part);
+    if (stat(part, &st) != 0) {
+        err = errno == ENOENT ? error_make(ERROR_NOT_FOUND,
+                                           "%s is no archive (it has no archive.conf); 'pacsctl -A %s init' makes one",
+                                           path, path)
+                              : error_system(errno, "%s", part);
+        goto out;
+    }
+    CHECK(settings_read(part, conf_rows, &pacs->conf));
+    CHECK(error_context(conf_check(&pacs->conf), "%s", part));
+    setenv("TZ", strcmp(pacs->conf.timezone, "UTC") == 0 ? "UTC0" : pacs->conf.timezone, 1);
+    tzset();
+    CHECK(make_folder(pacs->path, "run"));
+    if (options->mode != PACS_READ) {
+        CHECK(make_folder(pacs->path, "index"));
+        CHECK(make_folder(pacs->path, "quarantine"));
+    }
+    pacs_part(pacs, "packs", part);
+    CHECK(packs_new(&pacs->packs, part, pacs->conf.uuid, pacs->io));
+    CHECK(cache_new(&pacs->cache, (uint64_t)options->cache_bytes));
+    CHECK(dictionaries_new(&pacs->dictionaries));
+    err = options->mode == PACS_READ ? open_read(pacs) : open_write(pacs);
+out:
+    if (err.code)
+        pacs_close(pacs);
+    else
+        *out = pacs;
+    return err;
+}
+
+void pacs_close(struct pacs *pacs)
+{
+    if (!pacs)
+        return;
+    dictionaries_join(pacs);
+    writer_free(pacs->writer);
+    pool_free(pacs->pool);
+    generation_put(pacs, pacs->index);
+    dictionaries_free(pacs->dictionaries);
+    cache_free(pacs->cache);
+    packs_free(pacs->packs);
+    clock_close(pacs->clock);
+    release_lock(pacs);
+    conf_release(&pacs->conf);
+    pthread_mutex_destroy(&pacs->index_lock);
+    pthread_mutex_destroy(&pacs->space_lock);
+    free(pacs->path);
+    free(pacs);
+}
+
+const struct archive_conf *pacs_conf(const struct pacs *pacs)
+{
+    return &pacs->conf;
+}
+
+const char *pacs_path(const struct pacs *pacs)
+{
+    return pacs->path;
+}
+
+struct cache *pacs_cache(struct pacs *pacs)
+{
+    return pacs->cache;
+}
+
+uint64_t pacs_newest(const struct pacs *pacs)
+{
+    return clock_newest(pacs->clock);
+}
+
+bool pacs_wait(struct pacs *pacs, uint64_t seen, int timeout_ms)
+{
+    pthread_mutex_lock(&pacs->index_lock);
+    uint32_t generation = pacs->index->number;
+    pthread_mutex_unlock(&pacs->index_lock);
+    clock_wait(pacs->clock, seen, generation, timeout_ms);
+    return clock_newest(pacs->clock) != seen;
+}
+
+struct pacs_date pacs_local_time(const struct pacs *pacs, uint64_t time_ns)
+{
+    struct tm tm;
+    time_t seconds = (time_t)(time_ns / 1000000000u);
+    (void)pacs;
+    localtime_r(&seconds, &tm);
+    return (struct pacs_date){tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec};
+}
+
+struct error pacs_begin(struct pacs *pacs, struct pacs_txn **out)
+{
+    struct pacs_txn *txn = malloc(sizeof *txn);
+    if (!txn)
+        return error_make(ERROR_NO_MEMORY, "%s: out of memory", pacs->path);
+    uint32_t current = clock_generation(pacs->clock);
+    pthread_mutex_lock(&pacs->index_lock);
+    bool old = current && pacs->index->number != current;
+    pthread_mutex_unlock(&pacs->index_lock);
+    struct error err = old ? pacs_follow(pacs) : NO_ERROR;
+    pthread_mutex_lock(&pacs->index_lock);
+    txn->generation = pacs->index;
+    txn->generation->users++;
+    pthread_mutex_unlock(&pacs->index_lock);
+    txn->pacs = pacs;
+    if (!err.code)
+        err = db_begin(txn->generation->db, false, &txn->db);
+    if (err.code) {
+        generation_put(pacs, txn->generation);
+        free(txn);
+        return err;
+    }
+    *out = txn;
+    return NO_ERROR;
+}
+
+void pacs_end(struct pacs_txn *txn)
+{
+    if (!txn)
+        return;
+    db_abort(txn->db);
+    generation_put(txn->pacs, txn->generation);
+    free(txn);
+}

@@ -1,0 +1,177 @@
+/* What lives here: the files `checkpoint` and `stamp` beside data.mdb, by the theory in the header.
+ *
+ * checkpoint: "PACSCKPT", u32 format, u32 page size, u64 device, u64 inode, u64 LSN, u64 pack, u64 end, two pages,
+ *             u64 XXH3-64 of all before.
+ * stamp: text, one line: boot id, device, inode. */
+#include "index/db/checkpoint.h"
+
+#include "codecs/chunk/chunk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEADER 56
+#define PAGE_MAX 65536
+static const char magic[8] = {'P', 'A', 'C', 'S', 'C', 'K', 'P', 'T'};
+
+struct checkpoint {
+    struct db *db;
+    struct db_txn *pin;
+    struct buf bytes;
+};
+
+struct error checkpoint_take(struct db *db, struct checkpoint **out)
+{
+    struct error err = NO_ERROR;
+    struct meta_row meta;
+    struct stat st;
+    size_t page = db_page_size(db);
+    struct checkpoint *c = calloc(1, sizeof *c);
+    if (!c)
+        return error_make(ERROR_NO_MEMORY, "checkpoint: out of memory");
+    c->db = db;
+    buf_init(&c->bytes);
+    CHECK(db_begin(db, false, &c->pin));
+    CHECK(meta_row_get(c->pin, &meta));
+    if (fstat(db_fd(db), &st) != 0) {
+        err = error_system(errno, "checkpoint: cannot stat the index");
+        goto out;
+    }
+    buf_append(&c->bytes, magic, sizeof magic);
+    buf_u32(&c->bytes, INDEX_FORMAT);
+    buf_u32(&c->bytes, (uint32_t)page);
+    buf_u64(&c->bytes, st.st_dev);
+    buf_u64(&c->bytes, st.st_ino);
+    buf_u64(&c->bytes, meta.lsn);
+    buf_u64(&c->bytes, meta.pack);
+    buf_u64(&c->bytes, meta.end);
+    uint8_t *pages = buf_reserve(&c->bytes, 2 * page);
+    if (!pages) {
+        err = buf_error(&c->bytes);
+        goto out;
+    }
+    CHECK(io_read_full(&io_system, db_fd(db), pages, 2 * page, 0, "data.mdb"));
+    c->bytes.size += 2 * page;
+    buf_u64(&c->bytes, checksum64(c->bytes.data, c->bytes.size, 0));
+    err = buf_error(&c->bytes);
+out:
+    if (err.code)
+        checkpoint_release(c);
+    else
+        *out = c;
+    return err;
+}
+
+struct error checkpoint_save(struct checkpoint *c, const char *folder, const struct io_ops *io)
+{
+    TRY(db_sync(c->db));
+    return io_replace(io, folder, "checkpoint", c->bytes.data, c->bytes.size, 0640);
+}
+
+void checkpoint_release(struct checkpoint *c)
+{
+    if (!c)
+        return;
+    db_abort(c->pin);
+    buf_release(&c->bytes);
+    free(c);
+}
+
+static struct error read_small(const char *folder, const char *name, struct buf *out, size_t limit)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_system(errno, "%s: cannot open", path);
+    uint8_t *to = buf_reserve(out, limit);
+    ssize_t got = to ? pread(fd, to, limit, 0) : -1;
+    int failed = errno;
+    close(fd);
+    if (got < 0)
+        return error_system(failed, "%s: cannot read", path);
+    out->size = (size_t)got;
+    to[got] = 0;
+    return NO_ERROR;
+}
+
+struct error checkpoint_restore(const char *folder, const struct io_ops *io)
+{
+    struct error err = NO_ERROR;
+    struct buf bytes;
+    struct stat st;
+    char path[PATH_MAX];
+    int fd = -1;
+    buf_init(&bytes);
+    CHECK(read_small(folder, "checkpoint", &bytes, HEADER + 2 * PAGE_MAX + 8));
+    uint32_t page = bytes.size > HEADER ? get_u32(bytes.data + 12) : 0;
+    if (page < 512 || page > PAGE_MAX || bytes.size != HEADER + 2 * (size_t)page + 8 ||
+        memcmp(bytes.data, magic, sizeof magic) != 0 || get_u32(bytes.data + 8) != INDEX_FORMAT ||
+        get_u64(bytes.data + bytes.size - 8) != checksum64(bytes.data, bytes.size - 8, 0)) {
+        err = error_make(ERROR_NOT_FOUND, "%s/checkpoint: not valid", folder);
+        goto out;
+    }
+    snprintf(path, sizeof path, "%s/data.mdb", folder);
+    fd = io->open(io, path, O_RDWR, 0);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err = error_system(errno, "%s: cannot open", path);
+        goto out;
+    }
+    if (st.st_ino != get_u64(bytes.data + 24)) {
+        err = error_make(ERROR_NOT_FOUND, "%s: is a copy: its checkpoint is of another file", path);
+        goto out;
+    }
+    struct iovec part = {bytes.data + HEADER, 2 * (size_t)page};
+    CHECK(io_write_full(io, fd, &part, 1, 0, path));
+    if (io->fsync(io, fd) != 0)
+        err = error_system(errno, "%s: cannot sync", path);
+out:
+    if (fd >= 0)
+        io->close(io, fd);
+    buf_release(&bytes);
+    return err;
+}
+
+static struct error stamp_now(const char *folder, char *to, size_t size)
+{
+    char path[PATH_MAX], boot[64] = "";
+    struct stat st;
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (!f || !fgets(boot, sizeof boot, f))
+        boot[0] = 0;
+    if (f)
+        fclose(f);
+    boot[strcspn(boot, "\n")] = 0;
+    snprintf(path, sizeof path, "%s/data.mdb", folder);
+    if (!*boot || stat(path, &st) != 0)
+        return error_system(errno, "%s: cannot be stamped", path);
+    snprintf(to, size, "%s %llu %llu\n", boot, (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return NO_ERROR;
+}
+
+bool stamp_holds(const char *folder)
+{
+    char now[160];
+    struct buf stored;
+    buf_init(&stored);
+    struct error err = stamp_now(folder, now, sizeof now);
+    if (!err.code)
+        err = read_small(folder, "stamp", &stored, sizeof now);
+    bool holds = !err.code && strcmp(buf_string(&stored), now) == 0;
+    error_release(&err);
+    buf_release(&stored);
+    return holds;
+}
+
+struct error stamp_write(const char *folder, const struct io_ops *io)
+{
+    char now[160];
+    TRY(stamp_now(folder, now, sizeof now));
+    return io_replace(io, folder, "stamp", now, strlen(now), 0640);
+}

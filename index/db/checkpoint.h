@@ -1,0 +1,42 @@
+/* Layer: index/db. A state of the index that survives a power cut, and whether the files can be believed.
+ *
+ * Theory. The environment is never synced by commits, so after a power cut its pages are of any age. A checkpoint makes
+ * one committed state durable while writers go on:
+ *   1. between two write transactions: a read transaction (the pin) keeps LMDB from using pages of this state again;
+ *      both meta pages are copied;                                         checkpoint_take
+ *   2. the data file is synced, beside writers;                            checkpoint_save
+ *   3. `checkpoint` (meta pages, LSN, place in the log) replaces the old one: temporary file, fsync, rename, fsync of
+ *      the folder;                                                         checkpoint_save
+ *   4. only then is the previous pin let go.                               checkpoint_release
+ *  C1  At any moment the pages of the state that `checkpoint` names are in the file, synced, and not used again.
+ * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became of
+ * later pages, and the log is replayed from its place.
+ *
+ * Trust. `stamp` holds boot id, device and inode of the data file: as long as they are those of now, the page cache has
+ * seen every write and the environment is whole, also after kill -9. A copy, a restored backup or another boot does not
+ * match. (The mount's id is left out: service managers give daemons mount namespaces of their own.)
+ */
+#ifndef INDEX_DB_CHECKPOINT_H
+#define INDEX_DB_CHECKPOINT_H
+
+#include "index/db/tables.h"
+#include "index/pack/io.h"
+
+struct checkpoint;
+
+/* Writer's thread, between transactions. */
+struct error checkpoint_take(struct db *db, struct checkpoint **checkpoint);
+/* Any thread. */
+struct error checkpoint_save(struct checkpoint *checkpoint, const char *folder, const struct io_ops *io);
+/* Lets the pin go. NULL is allowed. */
+void checkpoint_release(struct checkpoint *checkpoint);
+
+/* Puts the meta pages of `folder`/checkpoint back into `folder`/data.mdb and syncs it. The environment must not be open.
+ * ERROR_NOT_FOUND: no valid checkpoint that belongs to this file. */
+struct error checkpoint_restore(const char *folder, const struct io_ops *io);
+
+/* Whether the stamp holds; false also where there is none. */
+bool stamp_holds(const char *folder);
+struct error stamp_write(const char *folder, const struct io_ops *io);
+
+#endif

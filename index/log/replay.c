@@ -1,0 +1,186 @@
+/* What lives here: walking the chain of packs behind the state of the index and folding what is found.
+ *
+ * Every pack but the newest ends where its successor says; the newest ends by the rule of pack_find_end(). Within a pack
+ * bad records before its end are damage: reported, fenced, the rest is read. */
+#include "index/log/replay.h"
+
+#include "index/fold/fold.h"
+#include "index/pack/seal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TRANSACTION_RECORDS 20000
+
+struct replaying {
+    const struct replay_options *options;
+    struct fold *fold;
+    struct db_txn *txn;
+    unsigned records;
+    uint64_t done, all;
+};
+
+static void finding(struct replaying *r, bool damage, const char *text)
+{
+    if (r->options->finding)
+        r->options->finding(r->options->context, damage, text);
+}
+
+static void on_damage(void *context, uint64_t pack, uint64_t from, uint64_t to, const char *what)
+{
+    char text[256];
+    snprintf(text, sizeof text, "pack %08llu: bytes %llu to %llu are damaged: %s", (unsigned long long)pack,
+             (unsigned long long)from, (unsigned long long)to, what);
+    finding(context, true, text);
+}
+
+static struct error begin(struct replaying *r)
+{
+    if (r->txn)
+        return NO_ERROR;
+    TRY(db_begin(r->options->db, true, &r->txn));
+    struct error err = fold_begin(r->fold, r->txn);
+    if (err.code) {
+        db_abort(r->txn);
+        r->txn = NULL;
+    }
+    return err;
+}
+
+static struct error commit(struct replaying *r)
+{
+    if (!r->txn)
+        return NO_ERROR;
+    struct error err = fold_flush(r->fold);
+    struct db_txn *txn = r->txn;
+    r->txn = NULL;
+    r->records = 0;
+    if (err.code) {
+        db_abort(txn);
+        fold_reset(r->fold);
+        return err;
+    }
+    return db_commit(txn);
+}
+
+static struct error on_record(void *context, uint64_t pack, const struct scan_record *record)
+{
+    struct replaying *r = context;
+    if (!record->header.lsn)
+        return NO_ERROR;
+    TRY(begin(r));
+    struct meta_row *meta = fold_meta(r->fold);
+    if (record->header.lsn <= meta->lsn)
+        return NO_ERROR; /* applied already */
+    if (record->header.lsn != meta->lsn + 1) {
+        char text[160];
+        snprintf(text, sizeof text, "pack %08llu: records with LSN %llu to %llu are missing before offset %llu",
+                 (unsigned long long)pack, (unsigned long long)meta->lsn + 1,
+                 (unsigned long long)record->header.lsn - 1, (unsigned long long)record->offset);
+        finding(r, true, text);
+    }
+    struct fold_place place = {pack, record->offset, record->offset + record_extent(record->header.length)};
+    struct error err = fold_apply(r->fold, &record->header, &place, record->payload, (size_t)record->header.length);
+    if (err.code == ERROR_DAMAGED || err.code == ERROR_NOT_FOUND) {
+        /* What it stands on is damaged: told, and the rest goes on. */
+        finding(r, true, error_text(&err));
+        error_release(&err);
+        meta->lsn = record->header.lsn;
+        meta->time_ns = record->header.time_ns;
+        meta->pack = place.pack;
+        meta->end = place.end;
+    }
+    TRY(err);
+    if (++r->records >= TRANSACTION_RECORDS)
+        return commit(r);
+    return NO_ERROR;
+}
+
+static struct error replay_pack(struct replaying *r, const struct pack_info *pack, uint64_t from, uint64_t end)
+{
+    struct scan_options scan = {
+        .from = from, .end = end, .fence = true, .damage = on_damage, .record = on_record, .context = r};
+    uint64_t stopped;
+    if (!from && pack->end) {
+        bool sealed;
+        TRY(seal_scan(r->options->packs, pack->header.number, pack->end, on_record, r, &sealed));
+        if (sealed)
+            return NO_ERROR;
+    }
+    return pack_scan(r->options->packs, pack->header.number, &scan, &stopped);
+}
+
+/* Where a pack ends, and a word about what lies beyond. */
+static struct error end_of(struct replaying *r, const struct pack_info *pack, bool newest, uint64_t known,
+                           uint64_t *end)
+{
+    uint64_t durable;
+    *end = pack->end;
+    if (!newest && pack->end)
+        return NO_ERROR;
+    TRY(pack_find_end(r->options->packs, pack->header.number, known, &durable, end));
+    if (*end < pack->file_size) {
+        char text[160];
+        snprintf(text, sizeof text, "pack %08llu: %llu bytes behind %llu are void: never acknowledged",
+                 (unsigned long long)pack->header.number, (unsigned long long)(pack->file_size - *end),
+                 (unsigned long long)*end);
+        finding(r, false, text);
+    }
+    return NO_ERROR;
+}
+
+static struct error start_of(const struct replay_options *options, struct meta_row *meta)
+{
+    struct db_txn *txn;
+    TRY(db_begin(options->db, false, &txn));
+    struct error err = meta_row_get(txn, meta);
+    db_abort(txn);
+    return err;
+}
+
+struct error log_replay(const struct replay_options *options, struct log_position *position)
+{
+    struct error err = NO_ERROR;
+    struct replaying r = {.options = options};
+    struct pack_info *list = NULL;
+    struct meta_row meta;
+    size_t count = 0, last = 0;
+    *position = (struct log_position){0};
+    TRY(start_of(options, &meta));
+    TRY(fold_new(&r.fold));
+    CHECK(packs_list(options->packs, &list, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].valid)
+            last = i;
+        r.all += list[i].file_size;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct pack_info *pack = &list[i];
+        uint64_t number = pack->header.number, end;
+        if (!pack->valid) {
+            char text[256];
+            snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)number, pack->why);
+            finding(&r, i < last, text);
+            continue;
+        }
+        uint64_t from = number == meta.pack ? meta.end : 0;
+        if (number >= meta.pack && !pack->replaced) {
+            CHECK(end_of(&r, pack, i == last, from, &end));
+            CHECK(replay_pack(&r, pack, from, end));
+            *position = (struct log_position){.pack = number, .end = end};
+        }
+        r.done += pack->file_size;
+        if (options->progress)
+            options->progress(options->context, r.done, r.all);
+    }
+    CHECK(commit(&r));
+    CHECK(start_of(options, &meta));
+    position->lsn = meta.lsn;
+    position->time_ns = meta.time_ns;
+out:
+    if (r.txn)
+        db_abort(r.txn);
+    fold_free(r.fold);
+    free(list);
+    return err;
+}

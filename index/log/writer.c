@@ -1,0 +1,534 @@
+/* What lives here: the writer's thread and its helper, which saves checkpoints and seals packs. `lock` guards the queue,
+ * the flags and the figures; the log, the fold and the index transaction belong to the writer's thread alone. */
+#include "index/log/writer.h"
+
+#include "codecs/base/log.h"
+#include "index/db/checkpoint.h"
+#include "index/log/replay.h"
+#include "index/pack/seal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define COMPONENT "log"
+#define QUEUE_MAX 1024
+#define GROUP_BYTES_MAX (64u << 20)
+#define BARRIER_AFTER_MS 50
+#define CHECKPOINT_BYTES (UINT64_C(64) << 20)
+#define CHECKPOINT_SECONDS 30
+#define CHECKPOINT_IDLE_MS 1000
+
+struct writer {
+    struct pacs *pacs;
+    struct log *log;
+    struct fold *fold;
+    struct generation *index;
+    bool behind; /* W3 */
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, room, helper_work;
+    struct write_request *first, **last;
+    unsigned queued;
+    bool stopping;
+    struct writer_stats stats;
+
+    /* checkpoints: `saving` belongs to the helper while `save_due`, else to the writer */
+    struct checkpoint *pinned, *saving;
+    bool save_due, saved, save_failed, seal_due;
+    uint64_t checkpoint_lsn;
+    uint64_t bytes_since, committed_ms, checkpoint_ms;
+
+    pthread_t thread, helper;
+    bool thread_runs, helper_runs;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- one request within a group ---- */
+
+static struct error append_chunks(struct writer *w, struct write_request *r)
+{
+    for (size_t i = 0; i < r->chunk_count; i++) {
+        struct write_chunk *c = &r->chunks[i];
+        struct iovec part = {c->payload.data, c->payload.size};
+        struct log_place at;
+        TRY(log_append(w->log, RECORD_CHUNK, false, &part, 1, &at));
+        c->place.pack = at.pack;
+        c->place.offset = at.offset;
+        c->place.length = (uint32_t)c->payload.size;
+        chunk_place_write(r->places, &c->place);
+    }
+    return buf_error(r->places);
+}
+
+/* L3: chunks of this instance that were written before a failure are not believed. */
+static struct error check_places(struct writer *w, const struct write_request *r)
+{
+    for (size_t at = 0; at + CHUNK_PLACE_SIZE <= r->places->size; at += CHUNK_PLACE_SIZE) {
+        struct chunk_place place = chunk_place_read(r->places->data + at);
+        if (!log_holds(w->log, place.pack, place.offset))
+            return error_make(ERROR_RETRY, "a write to the disk failed while it was received; send it again");
+    }
+    return NO_ERROR;
+}
+
+static struct error append_logical(struct writer *w, struct write_request *r, uint8_t type)
+{
+    struct iovec part = {r->payload.data, r->payload.size};
+    TRY(buf_error(&r->payload));
+    TRY(log_append(w->log, type, true, &part, 1, &r->place));
+    r->lsn = r->place.lsn;
+    struct record_header header = {.type = type, .length = r->payload.size, .lsn = r->place.lsn,
+                                   .time_ns = r->place.time_ns};
+    struct fold_place place = {r->place.pack, r->place.offset,
+                               r->place.offset + record_extent(r->payload.size)};
+    return fold_apply(w->fold, &header, &place, r->payload.data, r->payload.size);
+}
+
+/* A failure that is the request's own leaves `*fatal` false: the group goes on without it. */
+static struct error take_instance(struct writer *w, struct write_request *r, bool *fatal)
+{
+    TRY(check_places(w, r));
+    *fatal = true;
+    TRY(fold_decide(w->fold, r->question, r->record, &r->answer));
+    r->stale = r->answer.stale;
+    if (r->stale)
+        return NO_ERROR;
+    bool duplicate = r->record->verdict == INGEST_DUPLICATE;
+    if (!duplicate) {
+        TRY(append_chunks(w, r));
+        /* A variant that differs in its preamble alone lists the chunks that are there. */
+        if (!r->record->chunks) {
+            r->record->chunks = r->places->data;
+            r->record->chunk_count = r->places->size / CHUNK_PLACE_SIZE;
+        }
+    }
+    instance_record_write(&r->payload, r->record);
+    return append_logical(w, r, duplicate ? RECORD_DUPLICATE : RECORD_INSTANCE);
+}
+
+static struct error take_request(struct writer *w, struct write_request *r, bool *fatal)
+{
+    *fatal = false;
+    switch (r->kind) {
+    case WRITE_CHUNKS:
+        *fatal = true;
+        return append_chunks(w, r);
+    case WRITE_INSTANCE:
+        return take_instance(w, r, fatal);
+    case WRITE_DICTIONARY:
+        *fatal = true;
+        field_bytes(&r->payload, FIELD_DICTIONARY, r->dictionary->data, r->dictionary->size);
+        return append_logical(w, r, RECORD_DICTIONARY);
+    }
+    return NO_ERROR;
+}
+
+/* ---- a group ---- */
+
+static struct error begin_index(struct writer *w, struct db_txn **txn)
+{
+    if (w->behind) {
+        struct log_position position;
+        struct replay_options replay = {.packs = w->pacs->packs, .db = w->index->db};
+        TRY(error_context(log_replay(&replay, &position), "the index is behind the log"));
+        w->behind = false;
+    }
+    TRY(db_begin(w->index->db, true, txn));
+    struct error err = fold_begin(w->fold, *txn);
+    if (err.code) {
+        db_abort(*txn);
+        *txn = NULL;
+    }
+    return err;
+}
+
+static void fail_all(struct write_request *group, const struct error *err)
+{
+    for (struct write_request *r = group; r; r = r->next) {
+        error_release(&r->err);
+        r->err = error_copy(err);
+        r->stale = false;
+    }
+}
+
+/* Steps 1 to 3 of the rule. */
+static struct error write_group(struct writer *w, struct write_request *group, bool logical)
+{
+    struct db_txn *txn = NULL;
+    struct error err = log_open_group(w->log);
+    if (!err.code && logical)
+        err = begin_index(w, &txn);
+    for (struct write_request *r = group; r && !err.code; r = r->next) {
+        bool fatal;
+        r->err = take_request(w, r, &fatal);
+        if (r->err.code && fatal) {
+            err = r->err;
+            r->err = NO_ERROR;
+        }
+    }
+    if (err.code) {
+        log_drop(w->log);
+    } else {
+        err = logical ? log_sync(w->log) : log_write(w->log);
+        if (err.code) {
+            log_fail(w->log);
+            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(&err));
+        }
+    }
+    if (txn && err.code) {
+        db_abort(txn);
+        fold_reset(w->fold);
+    } else if (txn) {
+        err = fold_flush(w->fold);
+        if (err.code) {
+            db_abort(txn);
+            fold_reset(w->fold);
+        } else {
+            err = db_commit(txn);
+        }
+        w->behind = err.code != ERROR_NONE;
+    }
+    return err;
+}
+
+static void answer(struct writer *w, struct write_request *group)
+{
+    pthread_mutex_lock(&w->lock);
+    while (group) {
+        struct write_request *next = group->next; /* the request is gone once its owner wakes */
+        group->done = true;
+        pthread_cond_signal(&group->answered);
+        group = next;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void run_group(struct writer *w, struct write_request *group)
+{
+    bool logical = false;
+    uint64_t bytes = 0, records = 0;
+    for (struct write_request *r = group; r; r = r->next) {
+        logical |= r->kind != WRITE_CHUNKS;
+        records++;
+        for (size_t i = 0; i < r->chunk_count; i++)
+            bytes += r->chunks[i].payload.size;
+    }
+    uint64_t pack = log_pack_number(w->log);
+    struct error err = write_group(w, group, logical);
+    if (err.code) {
+        fail_all(group, &err);
+    } else if (logical) {
+        struct meta_row *meta = fold_meta(w->fold);
+        clock_publish(w->pacs->clock, meta->newest, meta->lsn, w->index->number);
+    }
+    pthread_mutex_lock(&w->lock);
+    w->stats.batches++;
+    w->stats.records += records;
+    w->stats.bytes += bytes;
+    w->stats.syncs += logical;
+    w->stats.failed_writes += err.code != ERROR_NONE;
+    w->bytes_since += bytes + records * 1024;
+    w->committed_ms = now_ms();
+    if (pack && log_pack_number(w->log) != pack) {
+        w->seal_due = true;
+        pthread_cond_signal(&w->helper_work);
+    }
+    pthread_mutex_unlock(&w->lock);
+    error_release(&err);
+    answer(w, group);
+}
+
+/* ---- checkpoints and barriers ---- */
+
+static bool checkpoint_due(struct writer *w, uint64_t now)
+{
+    if (w->save_due || w->behind || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
+        return false;
+    return w->bytes_since >= CHECKPOINT_BYTES || now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 ||
+           now - w->committed_ms >= CHECKPOINT_IDLE_MS;
+}
+
+/* The previous pin goes only when the new state is durable (C1). Called with the lock held. */
+static void collect_checkpoint(struct writer *w)
+{
+    if (!w->saved)
+        return;
+    w->saved = false;
+    if (w->save_failed) {
+        checkpoint_release(w->saving);
+    } else {
+        checkpoint_release(w->pinned);
+        w->pinned = w->saving;
+        w->stats.checkpoints++;
+    }
+    w->saving = NULL;
+}
+
+static void start_checkpoint(struct writer *w)
+{
+    struct checkpoint *checkpoint;
+    struct error err = checkpoint_take(w->index->db, &checkpoint);
+    if (err.code) {
+        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        w->checkpoint_ms = w->committed_ms = now_ms();
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->saving = checkpoint;
+    w->save_due = true;
+    w->checkpoint_lsn = fold_meta(w->fold)->lsn;
+    w->bytes_since = 0;
+    w->checkpoint_ms = now_ms();
+    pthread_cond_signal(&w->helper_work);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void barrier(struct writer *w)
+{
+    struct error err = log_barrier(w->log);
+    if (err.code) {
+        log_fail(w->log);
+        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+    }
+}
+
+/* ---- threads ---- */
+
+static struct write_request *take_queue(struct writer *w)
+{
+    struct write_request *group = w->first, **end = &w->first;
+    size_t bytes = 0;
+    while (*end && bytes < GROUP_BYTES_MAX) {
+        for (size_t i = 0; i < (*end)->chunk_count; i++)
+            bytes += (*end)->chunks[i].payload.size;
+        end = &(*end)->next;
+        w->queued--;
+    }
+    w->first = *end;
+    *end = NULL;
+    if (!w->first)
+        w->last = &w->first;
+    pthread_cond_broadcast(&w->room);
+    return group;
+}
+
+static void wait_for_work(struct writer *w)
+{
+    struct timespec until;
+    bool soon = log_wants_barrier(w->log);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + (soon ? BARRIER_AFTER_MS : 250) * UINT64_C(1000000);
+    until.tv_sec += (time_t)(ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
+    pthread_cond_timedwait(&w->work, &w->lock, &until);
+}
+
+static void *writer_thread(void *argument)
+{
+    struct writer *w = argument;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        if (!w->first && !w->stopping)
+            wait_for_work(w);
+        struct write_request *group = take_queue(w);
+        bool stop = w->stopping && !group;
+        collect_checkpoint(w);
+        uint64_t now = now_ms();
+        bool idle = !group && now - w->committed_ms >= BARRIER_AFTER_MS;
+        pthread_mutex_unlock(&w->lock);
+        if (group)
+            run_group(w, group);
+        if ((idle || stop) && log_wants_barrier(w->log))
+            barrier(w);
+        if (stop)
+            break;
+        if (checkpoint_due(w, now))
+            start_checkpoint(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    return NULL;
+}
+
+/* Seals every pack that has a successor and no seal, oldest first: each seal holds the one before. */
+static void seal_packs(struct writer *w)
+{
+    struct pack_info *list;
+    size_t count;
+    uint8_t previous[32] = {0};
+    struct seal seal;
+    struct error err = packs_list(w->pacs->packs, &list, &count);
+    if (err.code) {
+        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!list[i].valid || !list[i].end)
+            continue;
+        err = seal_read(w->pacs->packs, list[i].header.number, &seal);
+        if (err.code == ERROR_NOT_FOUND) {
+            error_release(&err);
+            pthread_mutex_lock(&w->lock);
+            bool stop = w->stopping;
+            pthread_mutex_unlock(&w->lock);
+            if (stop)
+                break;
+            err = seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io);
+            if (!err.code)
+                err = seal_read(w->pacs->packs, list[i].header.number, &seal);
+        }
+        if (err.code) {
+            memset(previous, 0, sizeof previous);
+            log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        } else {
+            memcpy(previous, seal.sha256, sizeof previous);
+        }
+    }
+    free(list);
+}
+
+static void *helper_thread(void *argument)
+{
+    struct writer *w = argument;
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        while (!w->stopping && !(w->save_due && w->saving && !w->saved) && !w->seal_due)
+            pthread_cond_wait(&w->helper_work, &w->lock);
+        if (w->save_due && w->saving && !w->saved) {
+            struct checkpoint *checkpoint = w->saving;
+            pthread_mutex_unlock(&w->lock);
+            struct error err = checkpoint_save(checkpoint, w->index->folder, w->pacs->io);
+            pthread_mutex_lock(&w->lock);
+            w->save_failed = err.code != ERROR_NONE;
+            w->saved = true;
+            w->save_due = false;
+            log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+            continue;
+        }
+        if (w->stopping)
+            break;
+        w->seal_due = false;
+        pthread_mutex_unlock(&w->lock);
+        seal_packs(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+struct error writer_new(struct writer **out, struct pacs *pacs, const struct log_position *position)
+{
+    struct error err = NO_ERROR;
+    char folder[4096];
+    pthread_condattr_t monotonic;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return error_make(ERROR_NO_MEMORY, "writer: out of memory");
+    w->pacs = pacs;
+    w->index = pacs->index;
+    w->last = &w->first;
+    w->seal_due = true;
+    w->checkpoint_ms = w->committed_ms = now_ms();
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->work, &monotonic);
+    pthread_cond_init(&w->room, &monotonic);
+    pthread_cond_init(&w->helper_work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pacs_part(pacs, "packs", folder);
+    CHECK(log_new(&w->log, folder, pacs->conf.uuid, pacs->io, (uint64_t)pacs->options.pack_bytes, position));
+    CHECK(fold_new(&w->fold));
+    /* C1 for this run: recovery wrote a checkpoint of this very state; its pages are pinned before the first write. */
+    CHECK(checkpoint_take(w->index->db, &w->pinned));
+    struct db_txn *txn;
+    CHECK(db_begin(w->index->db, false, &txn));
+    err = fold_begin(w->fold, txn);
+    db_abort(txn);
+    CHECK(err);
+    w->checkpoint_lsn = fold_meta(w->fold)->lsn;
+    int failed = pthread_create(&w->thread, NULL, writer_thread, w);
+    if (!failed) {
+        w->thread_runs = true;
+        failed = pthread_create(&w->helper, NULL, helper_thread, w);
+        w->helper_runs = !failed;
+    }
+    if (failed)
+        err = error_system(failed, "writer: cannot start a thread");
+out:
+    if (err.code)
+        writer_free(w);
+    else
+        *out = w;
+    return err;
+}
+
+void writer_free(struct writer *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_broadcast(&w->work);
+    pthread_cond_broadcast(&w->helper_work);
+    pthread_mutex_unlock(&w->lock);
+    if (w->thread_runs)
+        pthread_join(w->thread, NULL);
+    if (w->helper_runs)
+        pthread_join(w->helper, NULL);
+    if (w->thread_runs && !w->behind) {
+        struct checkpoint *last;
+        struct error err = checkpoint_take(w->index->db, &last);
+        if (!err.code) {
+            err = checkpoint_save(last, w->index->folder, w->pacs->io);
+            checkpoint_release(last);
+        }
+        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+    }
+    checkpoint_release(w->saving);
+    checkpoint_release(w->pinned);
+    log_free(w->log);
+    fold_free(w->fold);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->work);
+    pthread_cond_destroy(&w->room);
+    pthread_cond_destroy(&w->helper_work);
+    free(w);
+}
+
+void writer_run(struct writer *w, struct write_request *r)
+{
+    r->next = NULL;
+    r->done = r->stale = false;
+    r->err = NO_ERROR;
+    buf_init(&r->payload);
+    pthread_cond_init(&r->answered, NULL);
+    pthread_mutex_lock(&w->lock);
+    while (w->queued >= QUEUE_MAX)
+        pthread_cond_wait(&w->room, &w->lock);
+    *w->last = r;
+    w->last = &r->next;
+    if (++w->queued > w->stats.queue_max)
+        w->stats.queue_max = w->queued;
+    pthread_cond_signal(&w->work);
+    while (!r->done)
+        pthread_cond_wait(&r->answered, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    pthread_cond_destroy(&r->answered);
+    buf_release(&r->payload);
+}
+
+void writer_stats_get(struct writer *w, struct writer_stats *stats)
+{
+    pthread_mutex_lock(&w->lock);
+    *stats = w->stats;
+    stats->queue = w->queued;
+    pthread_mutex_unlock(&w->lock);
+    stats->pool_threads = pool_threads(w->pacs->pool);
+}
