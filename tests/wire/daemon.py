@@ -3,6 +3,8 @@
 Other tests import this too. Every daemon has a folder and a free port of its own and is stopped when its `with` ends;
 nothing that others started is touched. Programs come from PACSFS_BIN (the build's bin folder), clients from PATH.
 """
+import atexit
+import json
 import os
 import shutil
 import signal
@@ -76,6 +78,7 @@ class Daemon:
 
     def __init__(self, config="", options=(), archive=None, env=None, wrap=()):
         self.folder = tempfile.mkdtemp(prefix="pacsd-test-")
+        atexit.register(shutil.rmtree, self.folder, True)
         self.archive = archive or os.path.join(self.folder, "archive")
         self.config_path = os.path.join(self.folder, "pacs.conf")
         self.log_path = os.path.join(self.folder, "log")
@@ -158,6 +161,46 @@ class Daemon:
 
     def connect(self, **more):
         return Association(self.port, **more)
+
+    def status(self):
+        """What the control socket says of itself."""
+        with Control(self.archive) as control:
+            return json.loads("\n".join(control.call("status")[0]))
+
+    def counted(self, key, number):
+        """Waits until a figure of the status has a value: a client may end before the daemon has counted."""
+        return wait_for(lambda: self.status()[key] == number)
+
+
+class Control:
+    """The control socket by hand (net/control.h)."""
+
+    def __init__(self, archive):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(WAIT_S)
+        self.socket.connect(os.path.join(archive, "run", "pacsd.sock"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def answer(self):
+        """Lines, and the words of the last packet."""
+        lines = []
+        while True:
+            packet = self.socket.recv(65536)
+            if not packet:
+                raise EOFError("pacsd closed the control socket")
+            words = packet.decode().split("\0")[:-1]
+            if words[0] != "line":
+                return lines, words
+            lines.append(words[1])
+
+    def call(self, *words, fds=()):
+        socket.send_fds(self.socket, ["\0".join(words).encode() + b"\0"], list(fds))
+        return self.answer()
 
 
 # ---- PS3.8 by hand -----------------------------------------------------------------------------------------------
