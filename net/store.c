@@ -1,0 +1,94 @@
+/* What lives here: C-STORE (PS3.4 B, PS3.7 9.1.1). What does not: what is done with a data set (index/, the way in).
+ *
+ * The data set goes fragment by fragment from the PDU into the archive. What fails there is kept until the data set has
+ * come to its end, since DIMSE has no way to stop a sender in the middle of one; then it is answered. The answer waits
+ * for ingest_finish(): what is acknowledged is safe, and found by the next query.
+ */
+#include "net/service.h"
+
+#include "codecs/base/log.h"
+#include "codecs/dicom/syntax.h"
+
+static void feed(void *ingest, const void *bytes, size_t size)
+{
+    if (ingest)
+        ingest_feed(ingest, bytes, size);
+}
+
+static struct error begin(struct session *session, const struct command *command, struct origin *origin,
+                          struct ingest **ingest)
+{
+    const struct association_request *request = association_asked(session->association);
+    const struct presentation_context *context = association_context(session->association, command->context);
+    *origin = (struct origin){
+        .how = "DIMSE",
+        .calling_ae = request->calling_ae,
+        .called_ae = request->called_ae,
+        .address = session->address,
+        .implementation = session->implementation,
+        .issuer = session->peer ? session->peer->issuer : NULL,
+        .association = session->number,
+        .known = session->peer != NULL,
+    };
+    struct ingest_announced announced = {
+        .sop_class = command->sop_class,
+        .sop_instance = command->sop_instance,
+        .syntax = syntax_by_uid(context->syntax),
+        .syntax_uid = context->syntax,
+    };
+    return ingest_begin(session->pacs, origin, &announced, ingest);
+}
+
+static struct error answer_stored(struct session *session, const struct command *command,
+                                  const struct ingest_result *result)
+{
+    session->stored++;
+    session->counters->stored++;
+    if (result->verdict == INGEST_DUPLICATE) {
+        session->duplicates++;
+        session->counters->duplicates++;
+    }
+    log_line(LOG_LEVEL_DEBUG, "store", "association %llu: %s: %s%s%s", (unsigned long long)session->number,
+             command->sop_instance, ingest_verdict_name(result->verdict), *result->remark ? ", " : "", result->remark);
+    return dimse_answer(session->association, command, *result->remark ? DIMSE_STORED_WITH_REMARK : DIMSE_SUCCESS,
+                        *result->remark ? result->remark : NULL);
+}
+
+static struct error answer_refused(struct session *session, const struct command *command, const struct error *why)
+{
+    session->refused++;
+    session->counters->refused++;
+    log_line(LOG_LEVEL_WARNING, "store", "association %llu: %s from %s at %s refused with status %04xH: %s",
+             (unsigned long long)session->number, command->sop_instance,
+             association_asked(session->association)->calling_ae, session->address, error_dimse(why->code),
+             error_text(why));
+    return dimse_answer(session->association, command, error_dimse(why->code), error_text(why));
+}
+
+struct error service_store(struct session *session, const struct command *command)
+{
+    struct ingest *ingest = NULL;
+    struct origin origin;
+    struct ingest_result result = {0};
+    struct error failure = NO_ERROR, err = NO_ERROR;
+
+    if (!command->has_data_set)
+        return error_make(ERROR_MALFORMED, "violates the protocol: C-STORE without a data set");
+    failure = begin(session, command, &origin, &ingest);
+    if (failure.code != ERROR_NONE)
+        ingest = NULL;
+    err = dimse_read_data_set(session->association, command, feed, ingest);
+    if (err.code != ERROR_NONE) {
+        if (ingest)
+            ingest_abort(ingest);
+        err = error_context(err, "%s lost", command->sop_instance);
+        goto out;
+    }
+    if (ingest)
+        failure = ingest_finish(ingest, &result);
+    err = failure.code == ERROR_NONE ? answer_stored(session, command, &result)
+                                     : answer_refused(session, command, &failure);
+out:
+    error_release(&failure);
+    return err;
+}

@@ -1,0 +1,131 @@
+"""The control socket: its verbs, and who may use it."""
+import os
+import socket
+import stat
+
+import daemon
+from daemon import Control, Daemon
+
+FILE = "/usr/lib/python3/dist-packages/pydicom/data/test_files/CT_small.dcm"
+
+
+def case_ping_and_status():
+    with Daemon("[peer a]\naet = A\n") as pacsd:
+        with Control(pacsd.archive) as control:
+            assert control.call("ping")[1][0] == "done"
+            assert control.call("ping")[1][0] == "done"
+        assert pacsd.echo()[0] == 0
+        assert pacsd.counted("associations", 1)
+        status = pacsd.status()
+        assert status["pid"] == pacsd.process.pid and status["aet"] == "PACSFS" and status["peers"] == 1
+        assert status["listen"] == pacsd.addresses and status["archive"] == pacsd.archive
+        assert status["writer"]["failed_writes"] == 0 and status["cache"]["limit"] > 0 and status["uptime_seconds"] >= 0
+
+
+def case_import_of_a_descriptor():
+    if not os.path.exists(FILE):
+        raise daemon.Skip("Debian's pydicom is not here")
+    with Daemon() as pacsd, Control(pacsd.archive) as control:
+        with open(FILE, "rb") as file:
+            file.seek(100)  # from its start all the same
+            _, words = control.call("import", FILE, fds=[file.fileno()])
+            assert words[:2] == ["done", "stored"] and len(words) == 9, words
+            _, words = control.call("import", FILE, fds=[file.fileno()])
+            assert words[:2] == ["done", "duplicate"], words
+        read, write = os.pipe()
+        try:
+            os.write(write, b"this is no DICOM")
+            os.close(write)
+            _, words = control.call("import", "pipe", fds=[read])
+            assert words[:2] == ["error", "cannot understand"], words
+        finally:
+            os.close(read)
+
+
+def case_requests_that_are_none():
+    with Daemon() as pacsd, Control(pacsd.archive) as control, open("/dev/null") as null:
+        assert control.call("frobnicate")[1][:2] == ["error", "unsupported"]
+        assert control.call("import", "name")[1][:2] == ["error", "usage"]
+        assert control.call("ping", fds=[null.fileno()])[1][:2] == ["error", "usage"]
+        assert control.call("import", "null", fds=[null.fileno()])[1][:2] == ["error", "usage"]
+        assert control.call("rebuild")[1][:2] == ["error", "busy"]
+        assert control.call("ping", "more")[1][:2] == ["error", "usage"]
+        control.socket.send(b"\0" * 1000)
+        assert control.socket.recv(100) == b"", "a packet of 1000 words ends the connection"
+        assert pacsd.status()["pid"] == pacsd.process.pid
+
+
+def case_no_descriptor_is_leaked():
+    with Daemon() as pacsd, Control(pacsd.archive) as control, open("/dev/null") as null:
+        control.call("ping")
+        before = len(os.listdir(f"/proc/{pacsd.process.pid}/fd"))
+        for _ in range(50):
+            control.call("import", "null", fds=[null.fileno()])
+            control.call("ping", fds=[null.fileno(), null.fileno(), null.fileno()])
+        assert len(os.listdir(f"/proc/{pacsd.process.pid}/fd")) == before
+
+
+def case_many_connections():
+    with Daemon() as pacsd:
+        many = [Control(pacsd.archive) for _ in range(32)]
+        assert all(c.call("ping")[1][0] == "done" for c in many)
+        with Control(pacsd.archive) as beyond:
+            assert beyond.answer()[1][:2] == ["error", "busy"]
+        for control in many:
+            control.socket.close()
+
+        def served():
+            try:
+                with Control(pacsd.archive) as again:
+                    return again.call("ping")[1][0] == "done"
+            except OSError:
+                return False
+
+        assert daemon.wait_for(served)
+
+
+def case_socket_of_a_dead_daemon_is_replaced():
+    with Daemon() as pacsd:
+        path = os.path.join(pacsd.archive, "run", "pacsd.sock")
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+        pacsd.process.kill()
+        pacsd.process.wait()
+        assert os.path.exists(path)
+        pacsd.start()
+        assert pacsd.status()["pid"] == pacsd.process.pid
+        assert pacsd.stop() == 0
+        assert not os.path.exists(path)
+        pacsd.start()
+
+
+def case_stop_does_not_wait_for_a_pipe():
+    with Daemon() as pacsd, Control(pacsd.archive) as control:
+        read, write = os.pipe()
+        try:
+            socket.send_fds(control.socket, [b"import\0pipe\0"], [read])
+            assert pacsd.stop() == 0
+        finally:
+            os.close(read)
+            os.close(write)
+
+
+def case_other_users_are_refused():
+    if os.geteuid() != 0:
+        raise daemon.Skip("not root: cannot become another user")
+    with Daemon() as pacsd:
+        path = os.path.join(pacsd.archive, "run", "pacsd.sock")
+        os.chmod(path, 0o666)
+        folder = path
+        while len(folder := os.path.dirname(folder)) > 4:
+            os.chmod(folder, 0o755)
+        child = os.fork()
+        if child == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+            with Control(pacsd.archive) as control:
+                os._exit(0 if control.answer()[1][:2] == ["error", "refused"] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+if __name__ == "__main__":
+    daemon.main(globals())
