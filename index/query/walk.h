@@ -30,6 +30,7 @@ struct walk {
     const struct query *query;
     const struct walk_source *source;
     const struct match *lead; /* the key that the source follows */
+    bool source_below;        /* its level is below that of the query: an object may come up twice */
     enum query_level deepest; /* candidates are of this level */
     int depth;                /* level of ids that hold; -1: ask the source */
     uint64_t ids[QUERY_LEVELS];
