@@ -5,8 +5,7 @@
 #include "net/ctl/table.h"
 
 #include <stdio.h>
-
-#define BATCH 256 /* rows read in one transaction */
+#include <string.h>
 
 struct listing {
     bool json;
@@ -29,64 +28,84 @@ static struct error place_of(struct pacs_txn *txn, uint64_t id, struct buf *out)
     return err;
 }
 
-static struct error show(struct listing *listing, struct pacs_txn *txn, const struct conflict_row *row)
+/* One conflict as text of its own: what is printed may block, and then no transaction is open. */
+struct shown {
+    char number[24];
+    struct buf lsn, kind, object, other, when, text;
+};
+
+static void shown_clear(struct shown *shown, void (*clear)(struct buf *))
 {
-    struct buf line, object, other, when;
+    clear(&shown->lsn);
+    clear(&shown->kind);
+    clear(&shown->object);
+    clear(&shown->other);
+    clear(&shown->when);
+    clear(&shown->text);
+}
+
+static struct error take(struct pacs *pacs, uint64_t *after, struct shown *shown)
+{
+    struct pacs_txn *txn;
+    struct conflict_row row;
+    TRY(pacs_begin(pacs, &txn));
     struct error err = NO_ERROR;
-    buf_init(&line);
-    buf_init(&object);
-    buf_init(&other);
-    buf_init(&when);
-    CHECK(place_of(txn, row->object, &object));
-    CHECK(place_of(txn, row->other, &other));
-    text_time(&when, row->time_ns);
-    if (listing->json) {
-        struct json json;
-        json_init(&json, json_to_buf, &line, 0);
-        json_object(&json);
-        json_key_unsigned(&json, "conflict", row->id);
-        json_key_unsigned(&json, "lsn", row->lsn);
-        json_key_string(&json, "time", buf_string(&when));
-        json_key_string(&json, "kind", row->kind);
-        json_key_string(&json, "path", buf_string(&object));
-        json_key_string(&json, "other", buf_string(&other));
-        json_key_string(&json, "text", row->text);
-        json_object_end(&json);
-        CHECK(json_finish(&json));
-        report_json(&listing->report, &line);
-    } else {
-        char number[24];
-        snprintf(number, sizeof number, "%llu", (unsigned long long)row->id);
-        table_row(&listing->table,
-                  (const char *[]){number, buf_string(&when), row->kind, buf_string(&object), row->text});
-    }
+    CHECK(pacs_next_conflict(txn, *after, &row));
+    *after = row.id;
+    snprintf(shown->number, sizeof shown->number, "%llu", (unsigned long long)row.id);
+    buf_text(&shown->kind, row.kind);
+    buf_text(&shown->text, row.text);
+    text_time(&shown->when, row.time_ns);
+    buf_printf(&shown->lsn, "%llu", (unsigned long long)row.lsn);
+    CHECK(place_of(txn, row.object, &shown->object));
+    CHECK(place_of(txn, row.other, &shown->other));
 out:
-    buf_release(&when);
-    buf_release(&other);
-    buf_release(&object);
+    pacs_end(txn);
+    return err;
+}
+
+static struct error print_json(struct listing *listing, struct shown *shown)
+{
+    struct buf line;
+    struct json json;
+    buf_init(&line);
+    json_init(&json, json_to_buf, &line, 0);
+    json_object(&json);
+    json_key(&json, "conflict");
+    json_raw(&json, shown->number, strlen(shown->number));
+    json_key(&json, "lsn");
+    json_raw(&json, shown->lsn.data, shown->lsn.size);
+    json_key_string(&json, "time", buf_string(&shown->when));
+    json_key_string(&json, "kind", buf_string(&shown->kind));
+    json_key_string(&json, "path", buf_string(&shown->object));
+    json_key_string(&json, "other", buf_string(&shown->other));
+    json_key_string(&json, "text", buf_string(&shown->text));
+    json_object_end(&json);
+    struct error err = json_finish(&json);
+    report_line(&listing->report, buf_string(&line));
     buf_release(&line);
     return err;
 }
 
 static struct error show_all(struct listing *listing, struct pacs *pacs)
 {
-    struct conflict_row row;
+    struct shown shown;
     struct error err = NO_ERROR;
-    uint64_t after = 0;
-    while (err.code == ERROR_NONE) {
-        struct pacs_txn *txn;
-        TRY(pacs_begin(pacs, &txn));
-        for (unsigned i = 0; i < BATCH && err.code == ERROR_NONE; i++) {
-            err = pacs_next_conflict(txn, after, &row);
-            if (err.code != ERROR_NONE)
-                break;
-            after = row.id;
-            err = show(listing, txn, &row);
-        }
-        pacs_end(txn);
+    memset(&shown, 0, sizeof shown);
+    for (uint64_t after = 0; err.code == ERROR_NONE;) {
+        shown_clear(&shown, buf_clear);
+        err = take(pacs, &after, &shown);
+        if (err.code != ERROR_NONE)
+            break;
+        if (listing->json)
+            err = print_json(listing, &shown);
+        else
+            table_row(&listing->table, (const char *[]){shown.number, buf_string(&shown.when), buf_string(&shown.kind),
+                                                        buf_string(&shown.object), buf_string(&shown.text)});
     }
     if (err.code == ERROR_NOT_FOUND)
         error_release(&err);
+    shown_clear(&shown, buf_release);
     return err;
 }
 
