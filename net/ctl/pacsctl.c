@@ -7,6 +7,7 @@
 
 #include "codecs/base/settings.h"
 
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static struct error run_command(const char **words, const char *archive, int *st
     words[0] = title;
     call.argv = words;
     err = call.command->run(&call);
-    if (err.code == ERROR_NONE && fflush(stdout) != 0)
+    if (err.code == ERROR_NONE && fflush(stdout) != 0 && errno != EPIPE)
         err = error_make(ERROR_BROKEN, "standard output cannot be written");
     *status = call.status;
 out:

@@ -309,17 +309,35 @@ out:
     return err;
 }
 
-/* The time up to which everything counts as told: of the arrival before the first, or now. */
-static struct error told_until(struct watch *watch, struct pacs_txn *txn, long long from, uint64_t *until_ns)
+/* The id of the first arrival of the newest hour that began by watch->after; 0: there is none. */
+static struct error hour_before(const struct watch *watch, struct pacs_txn *txn, uint64_t *first)
 {
-    *until_ns = real_now_ns();
-    if (from < 0 || watch->after == 0)
-        return NO_ERROR;
+    struct hour_row hour;
+    struct error err = NO_ERROR;
+    *first = 0;
+    for (uint32_t after = 0; err.code == ERROR_NONE; after = hour.hour) {
+        err = pacs_next_hour(txn, after, &hour);
+        if (err.code != ERROR_NONE || hour.first > watch->after)
+            break;
+        *first = hour.first;
+    }
+    if (err.code == ERROR_NOT_FOUND)
+        error_release(&err);
+    return err;
+}
+
+/* The time up to which everything counts as told: of the last arrival before the first to come, or now. */
+static struct error told_until(const struct watch *watch, struct pacs_txn *txn, long long from, uint64_t *until_ns)
+{
     struct instance_row row;
-    uint64_t id;
-    struct error err = pacs_arrival_of_lsn(txn, from > 0 ? (uint64_t)from - 1 : 0, &id);
-    if (err.code == ERROR_NONE && id <= watch->after) {
-        TRY(pacs_instance(txn, id, &row));
+    struct error err = NO_ERROR;
+    uint64_t first;
+    *until_ns = from < 0 ? real_now_ns() : 0;
+    TRY(hour_before(watch, txn, &first));
+    for (uint64_t after = first - 1; from >= 0 && first && err.code == ERROR_NONE; after = row.id) {
+        err = pacs_next_arrival(txn, after, &row);
+        if (err.code != ERROR_NONE || row.id > watch->after)
+            break;
         *until_ns = row.time_ns;
     }
     if (err.code == ERROR_NOT_FOUND)
