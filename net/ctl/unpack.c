@@ -35,12 +35,14 @@ struct budget {
     bool over;         /* a limit was reached that ends the whole archive */
 };
 
+struct member;
 /* One archive that is being walked. */
 struct folder {
     struct budget *budget;
     struct archive *archive;
     const char *label;
-    int depth; /* 1: the file itself */
+    int depth;             /* 1: the file itself */
+    struct member *source; /* the member that it is, while that is read on; NULL at depth 1 */
 };
 
 /* One member while it is read. */
@@ -138,8 +140,20 @@ static void open_formats(struct archive *archive, bool raw)
     archive_read_support_filter_zstd(archive);
 }
 
+/* A failure of the user's wish to stop is none: the summary says so. */
+static void refuse(struct intake *intake, const char *label, struct error err)
+{
+    if (err.code == ERROR_RETRY)
+        error_release(&err);
+    else
+        intake_refuse(intake, label, err);
+}
+
+/* Where the bytes of an inner archive failed, that is what is told, once, by one_member(). */
 static void refuse_archive(struct folder *folder)
 {
+    if (folder->source && folder->source->failure.code != ERROR_NONE)
+        return;
     const char *text = archive_error_string(folder->archive);
     intake_refuse(folder->budget->intake, folder->label,
                   error_make(ERROR_MALFORMED, "%s", text ? text : "the archive cannot be read"));
@@ -186,15 +200,18 @@ static struct error hold(struct member *member, int *fd)
         bytes = member->block;
         n = take(member, member->block, sizeof member->block);
     } while (n > 0);
-    if (n < 0)
-        return error_copy(&member->failure);
+    if (n < 0) {
+        struct error err = member->failure;
+        member->failure = NO_ERROR;
+        return err;
+    }
     return lseek(*fd, 0, SEEK_SET) == 0 ? NO_ERROR : error_system(errno, "memory for an archive");
 }
 
 static void walk_inner(struct member *member, enum archive_kind kind)
 {
     struct budget *budget = member->folder->budget;
-    struct folder inner = {budget, archive_read_new(), member->label, member->folder->depth + 1};
+    struct folder inner = {budget, archive_read_new(), member->label, member->folder->depth + 1, member};
     int fd = -1, opened = ARCHIVE_FATAL;
     struct error err = NO_ERROR;
     if (!inner.archive)
@@ -219,7 +236,7 @@ static void walk_inner(struct member *member, enum archive_kind kind)
         walk(&inner);
 out:
     if (err.code != ERROR_NONE)
-        intake_refuse(budget->intake, member->label, err);
+        refuse(budget->intake, member->label, err);
     archive_read_free(inner.archive);
     if (fd >= 0)
         close(fd);
@@ -231,10 +248,7 @@ static void refuse_member(struct member *member)
 {
     struct error err = member->failure;
     member->failure = NO_ERROR;
-    if (err.code == ERROR_RETRY)
-        error_release(&err); /* the user stopped it: the summary says so */
-    else
-        intake_refuse(member->folder->budget->intake, member->label, err);
+    refuse(member->folder->budget->intake, member->label, err);
 }
 
 static void stream(struct member *member)
@@ -386,7 +400,7 @@ out:
 void unpack(struct intake *intake, struct report *report, const struct unpack_limits *limits, int fd, const char *label)
 {
     struct budget budget = {limits, intake, report, archive_read_new(), 0, 0, false};
-    struct folder folder = {&budget, budget.top, label, 1};
+    struct folder folder = {&budget, budget.top, label, 1, NULL};
     uint8_t head[4] = {0};
     if (!budget.top) {
         intake_refuse(intake, label, error_make(ERROR_NO_MEMORY, "no memory for an archive"));
