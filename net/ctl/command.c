@@ -56,7 +56,7 @@ struct error call_options(struct call *call, const struct poptOption *rows)
     int help = 0;
     char *archive = NULL, usage[160];
     const struct poptOption common[] = {
-        {"archive", 'A', POPT_ARG_STRING, &archive, 0, "the archive's folder; else PACS_ARCHIVE says it", "ARCHIVE"},
+        {NULL, 'A', POPT_ARG_STRING, &archive, 0, "the archive's folder; else PACS_ARCHIVE says it", "ARCHIVE"},
         {"help", '?', POPT_ARG_NONE, &help, 0, "this text", NULL},
         POPT_TABLEEND,
     };

@@ -102,20 +102,31 @@ static struct error copy(struct export *x, struct instance_file *file)
     return NO_ERROR;
 }
 
-/* The first bytes are read before anything is made: what cannot be read at all leaves not even an archive's member. */
+/* Reads all of a file, so that one which is damaged is known before it is begun. */
+static struct error check(struct export *x, struct instance_file *file)
+{
+    uint64_t size = pacs_file_size(file);
+    size_t got = 1;
+    for (uint64_t offset = 0; offset < size && got; offset += got)
+        TRY(pacs_file_read(file, offset, x->block, BLOCK, &got));
+    return NO_ERROR;
+}
+
 static struct error write_one(struct export *x, const char *name, uint64_t id, uint64_t time_ns, uint64_t *size)
 {
     struct instance_file *file;
     TRY(pacs_file_open(x->pacs, id, &file));
     struct error err = NO_ERROR;
     *size = pacs_file_size(file);
+    if (x->target->whole_only)
+        CHECK(check(x, file));
     CHECK(x->target->ops->begin(x->target, name, *size, time_ns));
     err = copy(x, file);
     if (err.code == ERROR_NONE) {
         err = x->target->ops->end(x->target);
     } else {
         x->target->ops->drop(x->target);
-        x->broken = true;
+        x->broken = x->target->whole_only;
     }
 out:
     pacs_file_close(file);
@@ -267,8 +278,7 @@ struct error command_export(struct call *call)
     struct error err = NO_ERROR;
     const struct poptOption options[] = {
         {"output", 'o', POPT_ARG_STRING, &places.folder, 0, "the folder to write to", "DIR"},
-        {"archive-file", 0, POPT_ARG_STRING, &places.archive, 0, "write one .zip, .tar, .tar.gz, .tar.zst instead",
-         "FILE"},
+        {"archive", 0, POPT_ARG_STRING, &places.archive, 0, "write one .zip, .tar, .tar.gz, .tar.zst instead", "FILE"},
         {"flat", 0, POPT_ARG_NONE, &flat, 0, "no folders, files named by SOP Instance UID", NULL},
         {"force", 0, POPT_ARG_NONE, &places.force, 0, "replace files that are there", NULL},
         {"quiet", 'q', POPT_ARG_NONE, &quiet, 0, "print only what is refused, and the summary", NULL},

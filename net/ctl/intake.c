@@ -111,16 +111,23 @@ void intake_skip(struct intake *intake, const char *label, const char *reason)
         say(intake, "skipped", label, NULL, reason, ERROR_NONE);
 }
 
+/* The first failure that makes all further work useless is what the command ends with. */
+static void end_early(struct intake *intake, const struct error *err)
+{
+    pthread_mutex_lock(&intake->lock);
+    if (intake->failure.code == ERROR_NONE)
+        intake->failure = error_copy(err);
+    pthread_mutex_unlock(&intake->lock);
+}
+
 void intake_refuse(struct intake *intake, const char *label, struct error err)
 {
     say(intake, "refused", label, NULL, error_text(&err), err.code);
     pthread_mutex_lock(&intake->lock);
     intake->refused++;
-    if (err.code == ERROR_FULL && intake->failure.code == ERROR_NONE) {
-        intake->failure = err;
-        err = NO_ERROR;
-    }
     pthread_mutex_unlock(&intake->lock);
+    if (err.code == ERROR_FULL)
+        end_early(intake, &err);
     error_release(&err);
 }
 
@@ -188,9 +195,16 @@ static struct error hand_over(struct intake *intake, struct intake_job *job, str
     if (intake->idle_count)
         control = intake->idle[--intake->idle_count];
     pthread_mutex_unlock(&intake->lock);
-    if (!control)
-        TRY(control_connect(&control, intake->archive));
-    struct error err = control_import(control, job->fd, job->label, result);
+    struct error err = control ? NO_ERROR : control_connect(&control, intake->archive);
+    if (err.code != ERROR_NONE) {
+        end_early(intake, &err);
+        return err;
+    }
+    err = control_import(control, job->fd, job->label, result);
+    if (err.code == ERROR_RETRY || err.code == ERROR_BROKEN) {
+        control_free(control); /* the connection itself may be what failed */
+        return err;
+    }
     pthread_mutex_lock(&intake->lock);
     intake->idle[intake->idle_count++] = control;
     pthread_mutex_unlock(&intake->lock);

@@ -34,9 +34,9 @@ static void print_help(void)
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].help);
     printf("\nOptions:\n"
-           "  -A, --archive=ARCHIVE  the archive's folder; else PACS_ARCHIVE in the environment\n"
-           "  -V, --version          print the version and stop\n"
-           "  -?, --help             this text; `pacsctl COMMAND --help` for a command's own\n"
+           "  -A ARCHIVE     the archive's folder; else PACS_ARCHIVE in the environment\n"
+           "  -V, --version  print the version and stop\n"
+           "  -?, --help     this text; `pacsctl COMMAND --help` for a command's own\n"
            "\nExit status: 0 all done, 1 failed or some refused, 2 usage, 3 damage found, 4 the archive is\n"
            "held by another process, 5 no space. Manual: pacsctl(1).\n");
 }
@@ -85,7 +85,7 @@ int main(int argc, const char **argv)
     int help = 0, version = 0, status = 0;
     char *archive = NULL;
     const struct poptOption options[] = {
-        {"archive", 'A', POPT_ARG_STRING, &archive, 0, NULL, NULL},
+        {NULL, 'A', POPT_ARG_STRING, &archive, 0, NULL, NULL},
         {"help", '?', POPT_ARG_NONE, &help, 0, NULL, NULL},
         {"version", 'V', POPT_ARG_NONE, &version, 0, NULL, NULL},
         POPT_TABLEEND,

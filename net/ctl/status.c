@@ -19,7 +19,8 @@
 #define MOUNT_LINE_MAX 16384
 
 struct status {
-    struct buf daemon; /* what pacsd says: members of a JSON object; empty when none answers */
+    struct buf daemon; /* what pacsd says: a JSON object; empty when none answers */
+    struct buf lines;  /* the same, as its lines */
     bool running;
     struct buf why_silent; /* pacsd runs, but does not answer us */
     struct buf mounts;     /* mount points, each with a NUL */
@@ -31,7 +32,9 @@ struct status {
 static void take_line(void *context, const char *line)
 {
     struct status *status = context;
-    buf_text(&status->daemon, line);
+    buf_text(&status->daemon, line + strspn(line, " "));
+    buf_text(&status->lines, line);
+    buf_byte(&status->lines, '\n');
 }
 
 static struct error ask_daemon(struct status *status, const char *archive)
@@ -143,7 +146,6 @@ static struct error gather(struct status *status, struct pacs *pacs, const struc
     return err;
 }
 
-/* The daemon's object without its braces, as members of ours. */
 static struct error print_json(struct status *status, const char *archive)
 {
     struct buf text;
@@ -184,6 +186,22 @@ static void print_row(const char *label, const char *text)
     buf_release(&shown);
 }
 
+/* `  "batches": 12,` becomes `  batches: 12`; lines of brackets alone are left out. */
+static void print_daemon(struct status *status)
+{
+    char *rest = status->lines.data ? (char *)status->lines.data : NULL;
+    for (char *line; rest && (line = strsep(&rest, "\n"));) {
+        struct buf text;
+        buf_init(&text);
+        for (const char *p = line; *p; p++)
+            if (!strchr("\"{}[]", *p) && !(*p == ',' && !p[1]))
+                buf_byte(&text, (uint8_t)*p);
+        if (text.size > strspn(buf_string(&text), " ,"))
+            print_row("", buf_string(&text));
+        buf_release(&text);
+    }
+}
+
 static void print_human(struct status *status, const char *archive)
 {
     struct buf text;
@@ -192,8 +210,7 @@ static void print_human(struct status *status, const char *archive)
     print_row("pacsd", !status->running          ? "not running"
                        : status->why_silent.size ? buf_string(&status->why_silent)
                                                  : "running");
-    if (status->daemon.size)
-        print_row("", buf_string(&status->daemon));
+    print_daemon(status);
     for (size_t i = 0; i < status->mounts.size; i += strlen((const char *)status->mounts.data + i) + 1)
         print_row("mounted on", (const char *)status->mounts.data + i);
     if (!status->mounts.size)
@@ -240,6 +257,7 @@ out:
     pacs_close(pacs);
     buf_release(&status.mounts);
     buf_release(&status.why_silent);
+    buf_release(&status.lines);
     buf_release(&status.daemon);
     return err;
 }

@@ -24,6 +24,7 @@ struct target_ops {
 
 struct target {
     const struct target_ops *ops;
+    bool whole_only; /* a file that was begun must be ended, or all is lost */
 };
 
 /* Files below `folder`, which is made if need be. */

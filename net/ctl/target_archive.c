@@ -142,6 +142,7 @@ struct error archive_target(struct target **target, const char *path, bool force
     if (!p)
         return error_make(ERROR_NO_MEMORY, "no memory");
     p->target.ops = &ops;
+    p->target.whole_only = true;
     p->force = force;
     p->fd = -1;
     snprintf(p->path, sizeof p->path, "%s", path);
