@@ -128,8 +128,8 @@ static struct error open_archive(struct packing *p)
     p->archive = archive_write_new();
     if (!p->archive)
         return error_make(ERROR_NO_MEMORY, "no memory");
-    archive_write_set_options(p->archive, "hdrcharset=UTF-8");
     if (formats[i].filter(p->archive) < ARCHIVE_WARN || formats[i].format(p->archive) < ARCHIVE_WARN ||
+        archive_write_set_format_option(p->archive, NULL, "hdrcharset", "UTF-8") < ARCHIVE_WARN ||
         archive_write_open_fd(p->archive, p->fd) < ARCHIVE_WARN)
         return failed(p);
     return NO_ERROR;
