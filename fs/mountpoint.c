@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,13 +115,16 @@ struct error mountpoint_prepare(const char *given, char **out)
     TRY(true_path(given, &path));
     struct error err = NO_ERROR;
     unsigned stacked = 0;
-    while (stat(path, &st) < 0) {
+    struct statvfs whole;
+    while (statvfs(path, &whole) < 0) { /* stat() may be answered by what the kernel has cached of a dead mount */
         int failed = errno;
         if (failed != ENOTCONN || stacked++ == STACKED_MAX)
             CHECK(error_system(failed, "mount point %s", path));
         log_line(LOG_LEVEL_WARNING, "mount", "a dead mount lies on %s: detached", path);
         CHECK(detach(path));
     }
+    if (stat(path, &st) < 0)
+        CHECK(error_system(errno, "mount point %s", path));
     if (!S_ISDIR(st.st_mode))
         CHECK(error_make(ERROR_USAGE, "mount point %s is no folder", path));
     char type[64];
