@@ -1,5 +1,6 @@
 /* What lives here: the table of virtual files, their attributes, and ranges of blocks that the cache holds. */
 #include "fs/file.h"
+#include "fs/prefetch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,18 +11,20 @@
 #define FRAME_DIGITS_MIN 4
 
 const struct file_kind file_kinds[] = {
-    {FILE_DCM, OBJECT_INSTANCE, ".dcm", "dcm", "application/dicom", SHOW_DCM, BESIDE | V(DICOM) | V(UIDS), NULL,
-     dcm_size, dcm_read},
-    {FILE_PNG, OBJECT_INSTANCE, ".png", "png", "image/png", SHOW_PNG, BESIDE | V(PNG), png_applies, png_size, png_read},
-    {FILE_JSON, OBJECT_INSTANCE, ".json", "json", "application/dicom+json", SHOW_JSON, BESIDE | V(JSON), NULL,
-     json_size, json_read},
-    {FILE_SERIES_JSON, OBJECT_SERIES, "series.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON), NULL,
-     summary_series_size, summary_read},
-    {FILE_STUDY_JSON, OBJECT_STUDY, "study.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON), NULL,
-     summary_study_size, summary_read},
-    {FILE_PATIENT_JSON, OBJECT_PATIENT, "patient.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON), NULL,
-     summary_patient_size, summary_read},
-    {FILE_README, FILE_OF_MOUNT, "README.txt", NULL, "text/plain", 0, 0, NULL, readme_size, readme_read},
+    {FILE_DCM, OBJECT_INSTANCE, ".dcm", "dcm", "application/dicom", SHOW_DCM, BESIDE | V(DICOM) | V(UIDS),
+     AHEAD_THROUGH, NULL, file_dcm_size, file_dcm_read},
+    {FILE_PNG, OBJECT_INSTANCE, ".png", "png", "image/png", SHOW_PNG, BESIDE | V(PNG), AHEAD_WHOLE, file_png_applies,
+     file_png_size, file_png_read},
+    {FILE_JSON, OBJECT_INSTANCE, ".json", "json", "application/dicom+json", SHOW_JSON, BESIDE | V(JSON), AHEAD_NONE,
+     NULL, file_json_size, file_json_read},
+    {FILE_SERIES_JSON, OBJECT_SERIES, "series.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON), AHEAD_NONE,
+     NULL, summary_series_size, summary_read},
+    {FILE_STUDY_JSON, OBJECT_STUDY, "study.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON), AHEAD_NONE,
+     NULL, summary_study_size, summary_read},
+    {FILE_PATIENT_JSON, OBJECT_PATIENT, "patient.json", NULL, "application/json", SHOW_JSON, BESIDE | V(JSON),
+     AHEAD_NONE, NULL, summary_patient_size, summary_read},
+    {FILE_README, FILE_OF_MOUNT, "README.txt", NULL, "text/plain", 0, 0, AHEAD_NONE, NULL, file_readme_size,
+     file_readme_read},
     {0},
 };
 
@@ -157,9 +160,13 @@ struct error file_attr_by_node(const struct request *request, struct node node, 
 struct error file_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
 {
     if (node.role == NODE_FRAME)
-        return png_read(tree, node, offset, size, piece);
+        return file_png_read(tree, node, offset, size, piece);
     const struct file_kind *kind = node.role == NODE_FILE ? file_kind_by_code(node.part) : NULL;
-    return kind ? kind->read(tree, node, offset, size, piece) : no_such_name();
+    if (!kind)
+        return no_such_name();
+    if (kind->ahead != AHEAD_NONE && offset == 0)
+        prefetch_note(tree->prefetch, node);
+    return kind->read(tree, node, offset, size, piece);
 }
 
 #define CACHE_BLOCK UINT64_C(0x66732f626c6f636b) /* kinds of keys in the shared cache: rendered files */
@@ -194,7 +201,7 @@ struct error size_from_cache(const struct request *request, uint64_t inode, cach
 
 uint32_t frames_shown(const struct instance_row *row)
 {
-    if (row->shape.frames < 2 || !png_applies(row))
+    if (row->shape.frames < 2 || !file_png_applies(row))
         return 0;
     return row->shape.frames < NODE_PART_MAX ? row->shape.frames : NODE_PART_MAX;
 }

@@ -20,6 +20,9 @@ enum file_code {
     FILE_README,
 };
 
+/* How the next file of a series is read ahead: not at all, through to its end, or by making its one block. */
+enum ahead { AHEAD_NONE, AHEAD_THROUGH, AHEAD_WHOLE };
+
 #define FILE_OF_MOUNT 0 /* `of` of what stands in the mount's root */
 
 struct file_kind {
@@ -28,8 +31,9 @@ struct file_kind {
     const char *name; /* suffix or whole name */
     const char *word; /* in series.json's `files`; NULL for what is not of an instance */
     const char *media_type;
-    unsigned show;                                   /* enum show; 0: always */
-    unsigned views;                                  /* VIEW_BIT of where it stands */
+    unsigned show;  /* enum show; 0: always */
+    unsigned views; /* VIEW_BIT of where it stands */
+    enum ahead ahead;
     bool (*applies)(const struct instance_row *row); /* NULL: to all */
     /* Exact, before anything is rendered. `row`: the edition (NULL for FILE_OF_MOUNT). */
     struct error (*size)(const struct request *request, const struct instance_row *row, uint64_t *size);
@@ -62,19 +66,19 @@ void frame_name(const struct instance_row *row, uint32_t frame, char name[32]);
 
 /* ---- the kinds (file_*.c) --------------------------------------------------------------------------------------- */
 
-struct error dcm_size(const struct request *request, const struct instance_row *row, uint64_t *size);
-struct error dcm_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
-bool png_applies(const struct instance_row *row);
-struct error png_size(const struct request *request, const struct instance_row *row, uint64_t *size);
-struct error png_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
-struct error json_size(const struct request *request, const struct instance_row *row, uint64_t *size);
-struct error json_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
+struct error file_dcm_size(const struct request *request, const struct instance_row *row, uint64_t *size);
+struct error file_dcm_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
+bool file_png_applies(const struct instance_row *row);
+struct error file_png_size(const struct request *request, const struct instance_row *row, uint64_t *size);
+struct error file_png_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
+struct error file_json_size(const struct request *request, const struct instance_row *row, uint64_t *size);
+struct error file_json_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
 struct error summary_series_size(const struct request *request, const struct instance_row *row, uint64_t *size);
 struct error summary_study_size(const struct request *request, const struct instance_row *row, uint64_t *size);
 struct error summary_patient_size(const struct request *request, const struct instance_row *row, uint64_t *size);
 struct error summary_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
-struct error readme_size(const struct request *request, const struct instance_row *row, uint64_t *size);
-struct error readme_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
+struct error file_readme_size(const struct request *request, const struct instance_row *row, uint64_t *size);
+struct error file_readme_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece);
 
 /* A range of a block that the archive's cache holds or `fill` makes; the key is the inode. */
 struct error piece_from_cache(struct tree *tree, struct node node, cache_fill fill, void *context, uint64_t offset,

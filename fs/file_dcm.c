@@ -4,14 +4,14 @@
 
 #include <stdlib.h>
 
-struct error dcm_size(const struct request *request, const struct instance_row *row, uint64_t *size)
+struct error file_dcm_size(const struct request *request, const struct instance_row *row, uint64_t *size)
 {
     (void)request;
     *size = row->size;
     return NO_ERROR;
 }
 
-struct error dcm_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
+struct error file_dcm_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
 {
     struct held_file *file;
     TRY(held_get(tree->held, node.id, &file));

@@ -72,7 +72,7 @@ static struct error render(void *context, struct buf *out)
     return render_to(text->tree, text->id, json_to_buf, out, &size);
 }
 
-struct error json_size(const struct request *request, const struct instance_row *row, uint64_t *size)
+struct error file_json_size(const struct request *request, const struct instance_row *row, uint64_t *size)
 {
     struct text text = {.tree = request->tree, .id = row->id};
     if (row->json_version != JSON_MODEL_VERSION)
@@ -81,7 +81,7 @@ struct error json_size(const struct request *request, const struct instance_row 
     return NO_ERROR;
 }
 
-struct error json_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
+struct error file_json_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
 {
     struct text text = {.tree = tree, .id = node.id};
     return piece_from_cache(tree, node, render, &text, offset, size, piece);

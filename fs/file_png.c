@@ -8,12 +8,12 @@
 /* Look-up tables of 65,536 entries of 16 bits are rendered (PS3.3 C.7.6.3.1.5); longer values are not needed. */
 #define CAPTURE_MAX (UINT64_C(1) << 18)
 
-bool png_applies(const struct instance_row *row)
+bool file_png_applies(const struct instance_row *row)
 {
     return row->shape.bits_allocated != 0 && pixel_can_render(syntax_by_code(row->syntax), &row->shape);
 }
 
-struct error png_size(const struct request *request, const struct instance_row *row, uint64_t *size)
+struct error file_png_size(const struct request *request, const struct instance_row *row, uint64_t *size)
 {
     (void)request;
     *size = pixel_png_size(&row->shape);
@@ -54,7 +54,7 @@ out:
     return err;
 }
 
-struct error png_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
+struct error file_png_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
 {
     struct frame frame = {.tree = tree,
                           .id = node.id,

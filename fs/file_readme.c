@@ -31,7 +31,7 @@ static struct error render(void *context, struct buf *out)
     return buf_error(out);
 }
 
-struct error readme_size(const struct request *request, const struct instance_row *row, uint64_t *size)
+struct error file_readme_size(const struct request *request, const struct instance_row *row, uint64_t *size)
 {
     struct buf text;
     (void)request;
@@ -43,7 +43,7 @@ struct error readme_size(const struct request *request, const struct instance_ro
     return err;
 }
 
-struct error readme_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
+struct error file_readme_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
 {
     return piece_from_cache(tree, node, render, NULL, offset, size, piece);
 }

@@ -3,6 +3,7 @@
 #include "fs/complaints.h"
 #include "fs/file.h"
 #include "fs/held.h"
+#include "fs/prefetch.h"
 #include "fs/xattr.h"
 
 #include "codecs/base/log.h"
@@ -51,6 +52,7 @@ struct error tree_new(struct tree **out, struct pacs *pacs, const struct tree_op
             tree->views |= VIEW_BIT(view->code);
     CHECK(held_new(&tree->held, pacs));
     CHECK(complaints_new(&tree->complaints));
+    CHECK(prefetch_new(&tree->prefetch, tree));
     *out = tree;
     return NO_ERROR;
 out:
@@ -62,6 +64,7 @@ void tree_free(struct tree *tree)
 {
     if (!tree)
         return;
+    prefetch_free(tree->prefetch);
     held_free(tree->held);
     complaints_free(tree->complaints);
     free(tree);

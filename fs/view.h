@@ -23,6 +23,7 @@ struct tree {
     uint64_t root;  /* what inode 1 stands for: NODE_ROOT, or the root of the only view */
     struct held *held;
     struct complaints *complaints;
+    struct prefetch *prefetch;
     uint64_t quiet_ns;
 };
 
