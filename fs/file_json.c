@@ -1,0 +1,88 @@
+/* What lives here: NNNN.json, the data set as DICOM JSON model (PS3.18 F). Its size was counted at ingest; if that was
+ * done by another version of the generator, it is counted when first asked for. */
+#include "fs/file.h"
+#include "fs/held.h"
+
+#include "codecs/base/json.h"
+#include "codecs/dicom/json_model.h"
+
+/* Bulk data are named by the path in uids/, relative to the mount, under which this edition came: what shows now may
+ * change, the text of an edition does not. */
+static void bulk_uri(const struct instance_facts *facts, const struct instance_row *row, struct buf *uri)
+{
+    buf_printf(uri, "uids/%s/%s/%s", facts->study_uid, facts->series_uid, facts->uid);
+    if (!(row->flags & INSTANCE_SHOWN) || (row->flags & INSTANCE_ELSEWHERE))
+        buf_printf(uri, "@%u", row->version);
+    buf_text(uri, file_kind_by_code(FILE_DCM)->name);
+}
+
+static struct error row_of(struct tree *tree, uint64_t id, struct instance_row *row)
+{
+    struct pacs_txn *txn;
+    TRY(pacs_begin(tree->pacs, &txn));
+    struct error err = pacs_instance(txn, id, row);
+    pacs_end(txn);
+    return err;
+}
+
+static struct error render_to(struct tree *tree, uint64_t id, json_sink sink, void *context, uint64_t *size)
+{
+    struct held_file *file;
+    struct json_model *model = NULL;
+    struct instance_facts facts;
+    struct instance_row row;
+    struct buf uri;
+    TRY(row_of(tree, id, &row));
+    TRY(held_get(tree->held, id, &file));
+    buf_init(&uri);
+    struct error err = NO_ERROR;
+    pacs_file_facts(held_file(file), &facts);
+    bulk_uri(&facts, &row, &uri);
+    CHECK(json_model_new(&model, sink, context, facts.syntax, buf_string(&uri), facts.prefix_size, false));
+    CHECK(pacs_file_tokens(held_file(file), 0, json_model_token, model));
+    CHECK(json_model_finish(model, size, NULL));
+    if (row.json_version == JSON_MODEL_VERSION && *size != row.json_size)
+        err = error_make(ERROR_BROKEN, "JSON of instance %s: %llu bytes, announced %llu", facts.uid,
+                         (unsigned long long)*size, (unsigned long long)row.json_size);
+out:
+    json_model_free(model);
+    buf_release(&uri);
+    held_put(tree->held, file);
+    return err;
+}
+
+struct text {
+    struct tree *tree;
+    uint64_t id;
+};
+
+static struct error count(void *context, struct buf *out)
+{
+    const struct text *text = context;
+    uint64_t size;
+    TRY(render_to(text->tree, text->id, NULL, NULL, &size));
+    buf_u64(out, size);
+    return NO_ERROR;
+}
+
+static struct error render(void *context, struct buf *out)
+{
+    const struct text *text = context;
+    uint64_t size;
+    return render_to(text->tree, text->id, json_to_buf, out, &size);
+}
+
+struct error file_json_size(const struct request *request, const struct instance_row *row, uint64_t *size)
+{
+    struct text text = {.tree = request->tree, .id = row->id};
+    if (row->json_version != JSON_MODEL_VERSION)
+        return size_from_cache(request, node_inode(NODE_FILE, row->id, FILE_JSON), count, &text, size);
+    *size = row->json_size;
+    return NO_ERROR;
+}
+
+struct error file_json_read(struct tree *tree, struct node node, uint64_t offset, size_t size, struct piece *piece)
+{
+    struct text text = {.tree = tree, .id = node.id};
+    return piece_from_cache(tree, node, render, &text, offset, size, piece);
+}
