@@ -27,14 +27,14 @@ LAYERS = {
 }
 # Headers of libraries, and the only files that may see them.
 LIBRARIES = (
-    (r"fuse", r"fs/pacsfs_fuse\.c"),
+    (r"fuse", r"fs/\w*fuse\.c"),
     (r"lmdb\.h", r"index/db/.*"),
     (r"dcmtk/", r"(codecs|net|tests)/.*_dcmtk\.cc"),
     (r"archive(_entry)?\.h", r"net/.*\.c"),
 )
 # Calls with a safer sibling, and calls that a library has no business making.
 BANNED = ("strcpy strcat sprintf vsprintf gets strtok system popen atoi atol atoll atof tmpnam tempnam mktemp alloca rand "
-          "srand localtime gmtime ctime asctime abort signal").split()
+          "srand localtime gmtime ctime asctime abort").split()
 # Split, so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b|not (yet )?imple" r"mented|\bfor n" r"ow\b")
 VAGUE_NAMES = re.compile(r"(^|/|_)(utils?|helpers?\d*|misc|manager|common)(\.|/|_)")
@@ -74,20 +74,26 @@ def check_layers(root, _bin):
     for path, text in sources(root, ".c", ".h", ".cc"):
         allowed = LAYERS.get(layer_of(path))
         for number, quote, header in includes(text):
+            ours = header.split("/")[0] in FOLDERS
             if quote == '"' and allowed and "/" not in header:
                 yield f'{path}:{number}: write the whole path of "{header}"'
-            elif quote == '"' and allowed and not header.startswith(allowed):
+            elif ours and allowed and not header.startswith(allowed):
                 yield f'{path}:{number}: "{header}" is not below {layer_of(path)} (fs, net -> index -> codecs -> codecs/base)'
 
 
 def check_libraries(root, _bin):
+    fuse = set()
     for path, text in sources(root, ".c", ".h", ".cc"):
         for number, _quote, header in includes(text):
             for wanted, where in LIBRARIES:
                 if re.match(wanted, header) and not re.fullmatch(where, path):
                     yield f"{path}:{number}: <{header}> belongs into {where} alone"
+            if re.match("fuse", header):
+                fuse.add(path)
         if path.endswith(".cc") and not path.endswith("_dcmtk.cc"):
             yield f"{path}: C++ stands in *_dcmtk.cc only"
+    if len(fuse) > 1:
+        yield f"{' '.join(sorted(fuse))}: one file knows libfuse"
 
 
 def check_calls(root, _bin):
@@ -122,9 +128,9 @@ def check_folders(root, _bin):
 
 
 def check_lengths(root, _bin):
-    for path, text in sources(root, ".c", ".h", ".cc", ".py"):
+    for path, text in sources(root, ".c", ".h", ".cc", folders=("codecs", "index", "fs", "net")):
         lines = text.count("\n")
-        if lines > LINES_MAX and "/generated" not in path:
+        if lines > LINES_MAX:
             yield f"{path}: {lines} lines; over {LINES_MAX} a file holds two subjects"
 
 

@@ -13,6 +13,7 @@ FAULTS = (
     ("layers", "net/a.c", '#include "fs/view.h"\n'),
     ("layers", "net/a.c", '#include "control.h"\n'),
     ("libraries", "fs/views.c", "#include <fuse3/fuse_lowlevel.h>\n"),
+    ("libraries", "fs/b_fuse.c", "#include <fuse3/fuse.h>\n"),
     ("libraries", "index/log/a.c", "#include <lmdb.h>\n"),
     ("libraries", "net/a.cc", "int x;\n"),
     ("libraries", "net/a.c", "#include <dcmtk/dcmnet/assoc.h>\n"),
@@ -33,7 +34,7 @@ CLEAN = {
     "index/db/a.c": '#include "codecs/base/error.h"\n#include <lmdb.h>\n',
     "index/a.c": '/* strcpy(a, b) */ const char *a = "system(x)"; int error_system(int); int x = error_system(1);\n',
     "fs/pacsfs_fuse.c": '#include "index/index.h"\n#include <fuse3/fuse_lowlevel.h>\n',
-    "net/a_dcmtk.cc": "#include <dcmtk/dcmnet/assoc.h>\n",
+    "net/a_dcmtk.cc": '#include "dcmtk/dcmnet/assoc.h"\n',
     "man/pacsd.8": ".Xr pacsd 8\n.Xr rsync 1\n",
 }
 HELP = """Usage: pacsctl
