@@ -175,13 +175,17 @@ def check_pages(root, _bin):
 
 
 def check_references(root, _bin):
-    """Every .Xr to a page of ours leads to one."""
+    """Every .Xr to a page of ours, and every path in the README, leads somewhere."""
     there = {path.name for path in pages(root)}
     for path in pages(root):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             for name, section in re.findall(r"\bXr (pacs\S*) (\d)", line):
                 if f"{name}.{section}" not in there:
                     yield f"man/{path.name}:{number}: there is no {name}({section})"
+    for number, line in enumerate((root / "README.md").read_text(encoding="utf-8").splitlines(), 1):
+        for path in set(re.findall(r"`((?:codecs|index|fs|net|tests|man)/[\w./-]+)`|\]\(([\w./-]+)\)", line)):
+            if not any(name and (root / name).exists() for name in path):
+                yield f"README.md:{number}: there is no {path[0] or path[1]}"
 
 
 def page_text(root, name):

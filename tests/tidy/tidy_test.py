@@ -27,6 +27,8 @@ FAULTS = (
     ("lengths", "net/a.c", "int x;\n" * (tidy.LINES_MAX + 1)),
     ("shell", "fs/start", "#!/bin/sh\nif true; then\n"),
     ("references", "man/pacsd.8", ".Xr pacs-nowhere 5\n"),
+    ("references", "README.md", "Read `fs/nowhere.c`.\n"),
+    ("references", "README.md", "Read [this](man/nowhere.5).\n"),
 )
 CLEAN = {
     "codecs/base/a.c": '#include "codecs/base/error.h"\n#include <stdio.h>\n',
@@ -35,6 +37,7 @@ CLEAN = {
     "index/a.c": '/* strcpy(a, b) */ const char *a = "system(x)"; int error_system(int); int x = error_system(1);\n',
     "fs/pacsfs_fuse.c": '#include "index/index.h"\n#include <fuse3/fuse_lowlevel.h>\n',
     "net/a_dcmtk.cc": '#include "dcmtk/dcmnet/assoc.h"\n',
+    "README.md": "Read `index/a.c` and [this](man/pacsd.8).\n",
     "man/pacsd.8": ".Xr pacsd 8\n.Xr rsync 1\n",
 }
 HELP = """Usage: pacsctl
