@@ -204,6 +204,8 @@ def page_of(root, program):
 
 
 def output_of(bin_folder, program, *arguments):
+    if not (bin_folder / program).exists():
+        raise SystemExit(f"{program} is not built")
     result = subprocess.run([bin_folder / program, *arguments], capture_output=True, text=True, timeout=60)
     if result.returncode != 0 or not result.stdout:
         raise SystemExit(f"{program} {' '.join(arguments)}: exit status {result.returncode}, {result.stderr.strip()}")
