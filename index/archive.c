@@ -58,7 +58,7 @@ struct pacs_options pacs_options_default(void)
 
 static void conf_release(struct archive_conf *conf)
 {
-    char **const texts[] = {&conf->uuid_text,   &conf->timezone,    &conf->patients,     &conf->patient_name,
+    char **const texts[] = {&conf->uuid_text,  &conf->timezone,    &conf->patients,     &conf->patient_name,
                             &conf->study_name, &conf->series_name, &conf->instance_name};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(*texts[i]);
@@ -72,7 +72,9 @@ static bool uuid_parse(const char *text, uint8_t uuid[16])
     for (; *text; text++) {
         if (*text == '-')
             continue;
-        int v = *text >= '0' && *text <= '9' ? *text - '0' : (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (*text | 32) - 'a' + 10 : -1;
+        int v = *text >= '0' && *text <= '9'                 ? *text - '0'
+                : (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (*text | 32) - 'a' + 10
+                                                             : -1;
         if (v < 0 || digits == 32)
             return false;
         uuid[digits / 2] = (uint8_t)(digits % 2 ? uuid[digits / 2] | v : v << 4);
@@ -88,7 +90,8 @@ static struct error timezone_check(const char *zone)
         return NO_ERROR;
     snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", zone);
     if (!*zone || strstr(zone, "..") || access(path, R_OK) != 0)
-        return error_make(ERROR_USAGE, "time zone '%s' is not known here (package tzdata; names as Europe/Berlin)", zone);
+        return error_make(ERROR_USAGE, "time zone '%s' is not known here (package tzdata; names as Europe/Berlin)",
+                          zone);
     return NO_ERROR;
 }
 
@@ -147,12 +150,13 @@ static struct error conf_write(const char *path, const struct archive_conf *conf
 {
     struct buf text;
     buf_init(&text);
-    buf_printf(&text,
-               "# What `pacsctl init` decided. Names that exist are recorded in the log: a change here is for what comes.\n"
-               "format = %d\nuuid = %s\ntimezone = %s\npatients = %s\npatient_name = %s\nstudy_name = %s\n"
-               "series_name = %s\ninstance_name = %s\nquiet = %lld ms\n",
-               ARCHIVE_FORMAT, conf->uuid_text, conf->timezone, conf->patients, conf->patient_name, conf->study_name,
-               conf->series_name, conf->instance_name, (long long)conf->quiet_ms);
+    buf_printf(
+        &text,
+        "# What `pacsctl init` decided. Names that exist are recorded in the log: a change here is for what comes.\n"
+        "format = %d\nuuid = %s\ntimezone = %s\npatients = %s\npatient_name = %s\nstudy_name = %s\n"
+        "series_name = %s\ninstance_name = %s\nquiet = %lld ms\n",
+        ARCHIVE_FORMAT, conf->uuid_text, conf->timezone, conf->patients, conf->patient_name, conf->study_name,
+        conf->series_name, conf->instance_name, (long long)conf->quiet_ms);
     struct error err = buf_error(&text);
     if (!err.code)
         err = io_replace(&io_system, path, "archive.conf", text.data, text.size, 0640);
@@ -183,9 +187,9 @@ static struct error conf_fill(struct archive_conf *full, const struct archive_co
         char **to;
         const char *given, *made;
     } texts[] = {
-        {&full->uuid_text, given->uuid_text, text},        {&full->timezone, given->timezone, zone},
-        {&full->patients, given->patients, NULL},          {&full->patient_name, given->patient_name, NULL},
-        {&full->study_name, given->study_name, NULL},      {&full->series_name, given->series_name, NULL},
+        {&full->uuid_text, given->uuid_text, text},         {&full->timezone, given->timezone, zone},
+        {&full->patients, given->patients, NULL},           {&full->patient_name, given->patient_name, NULL},
+        {&full->study_name, given->study_name, NULL},       {&full->series_name, given->series_name, NULL},
         {&full->instance_name, given->instance_name, NULL},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -397,10 +401,10 @@ struct error pacs_open(struct pacs **out, const char *path, const struct pacs_op
     }
     pacs_part(pacs, "archive.conf", part);
     if (stat(part, &st) != 0) {
-        err = errno == ENOENT ? error_make(ERROR_NOT_FOUND,
-                                           "%s is no archive (it has no archive.conf); 'pacsctl -A %s init' makes one",
-                                           path, path)
-                              : error_system(errno, "%s", part);
+        err = errno == ENOENT
+                  ? error_make(ERROR_NOT_FOUND,
+                               "%s is no archive (it has no archive.conf); 'pacsctl -A %s init' makes one", path, path)
+                  : error_system(errno, "%s", part);
         goto out;
     }
     CHECK(settings_read(part, conf_rows, &pacs->conf));

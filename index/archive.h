@@ -71,8 +71,7 @@ struct error dictionary_written(struct pacs *pacs, uint64_t lsn, const void *byt
 void dictionaries_join(struct pacs *pacs);
 
 /* index/chunk_store.c: a chunk's raw bytes, through the cache. `uid` is for the message. */
-struct error chunk_get(struct pacs *pacs, const struct chunk_place *place, const char *uid,
-                       struct cache_entry **entry);
+struct error chunk_get(struct pacs *pacs, const struct chunk_place *place, const char *uid, struct cache_entry **entry);
 /* The same past the cache, for verify and for comparing duplicates. */
 struct error chunk_read(struct pacs *pacs, const struct chunk_place *place, const char *uid, struct buf *out);
 

@@ -54,8 +54,7 @@ static struct error fill(void *context, struct buf *out)
     return chunk_read(w->pacs, w->place, w->uid, out);
 }
 
-struct error chunk_get(struct pacs *pacs, const struct chunk_place *place, const char *uid,
-                       struct cache_entry **entry)
+struct error chunk_get(struct pacs *pacs, const struct chunk_place *place, const char *uid, struct cache_entry **entry)
 {
     struct wanted wanted = {pacs, place, uid};
     struct cache_key key = {UINT64_C(0x6368756E6B), place->pack, place->offset};

@@ -1,6 +1,6 @@
-/* What lives here: zstd dictionaries for the headers of small objects. The first SAMPLES headers that a writer sees train
- * one, off the writer; a DICTIONARY record keeps it, chunks name it by LSN. An archive trains once: another only when
- * there is none. `lock` guards every member. */
+/* What lives here: zstd dictionaries for the headers of small objects. The first SAMPLES headers that a writer sees
+ * train one, off the writer; a DICTIONARY record keeps it, chunks name it by LSN. An archive trains once: another only
+ * when there is none. `lock` guards every member. */
 #include "index/archive.h"
 #include "index/log/writer.h"
 

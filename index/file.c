@@ -55,8 +55,8 @@ struct error file_open_row(struct pacs *pacs, const struct instance_row *row, st
     memcpy(f->uid, row->uid, sizeof f->uid);
     CHECK(cache_get(pacs->cache, key, fill_record, &wanted, &f->entry));
     const uint8_t *payload = cache_data(f->entry, &size);
-    CHECK(error_context(instance_record_read(&f->record, &f->texts, payload, size), "pack %08u, offset %llu",
-                        row->pack, (unsigned long long)row->offset));
+    CHECK(error_context(instance_record_read(&f->record, &f->texts, payload, size), "pack %08u, offset %llu", row->pack,
+                        (unsigned long long)row->offset));
     f->prefix_size = instance_record_prefix_size(&f->record);
     f->size = f->prefix_size + f->record.data_size;
     f->syntax = syntax_by_uid(f->record.syntax);
@@ -210,8 +210,8 @@ static struct error feed_range(struct instance_file *f, struct dataset_reader *r
 struct error pacs_file_tokens(struct instance_file *f, size_t capture_max, dataset_handler handler, void *context)
 {
     struct token_filter filter = {handler, context, false};
-    struct dataset_options options = {.syntax = f->syntax, .deep = true, .capture_max = capture_max,
-                                      .handler = filter_token, .context = &filter};
+    struct dataset_options options = {
+        .syntax = f->syntax, .deep = true, .capture_max = capture_max, .handler = filter_token, .context = &filter};
     struct dataset_reader *reader;
     const struct instance_record *r = &f->record;
     TRY(dataset_reader_new(&reader, &options));

@@ -35,13 +35,13 @@ struct archive_conf {
     int64_t format;
     uint8_t uuid[16];
     char *uuid_text;
-    char *timezone;      /* a name of the tz database, for folders by date and hour */
-    char *patients;      /* flat, initial, idtail */
-    char *patient_name;  /* templates, see names.h; fields: patient_fields() and so on */
+    char *timezone;     /* a name of the tz database, for folders by date and hour */
+    char *patients;     /* flat, initial, idtail */
+    char *patient_name; /* templates, see names.h; fields: patient_fields() and so on */
     char *study_name;
     char *series_name;
     char *instance_name;
-    int64_t quiet_ms;    /* a series has settled this long after its last arrival */
+    int64_t quiet_ms; /* a series has settled this long after its last arrival */
 };
 
 enum pacs_mode {
@@ -136,56 +136,56 @@ enum object_kind { OBJECT_FOLDER = 1, OBJECT_PATIENT, OBJECT_STUDY, OBJECT_SERIE
 struct object_row {
     enum object_kind kind;
     uint64_t id;
-    uint64_t parent;        /* folder: PACS_ROOT; patient: PACS_ROOT or its folder; study: patient; series: study */
-    uint64_t number;        /* permanent number in the parent: order of arrival, from 1; the readdir cookie */
-    const char *name;       /* of the directory, as recorded */
-    uint64_t created_ns;    /* when the first instance below arrived */
-    uint64_t list_ns;       /* newest change of its own list: the directory's mtime */
-    uint64_t changed_ns;    /* newest change anywhere below */
-    uint64_t newest;        /* id of the newest instance edition below */
-    uint64_t children;      /* directories or, for a series, rows (shown or not) */
-    uint64_t instances;     /* shown instances below */
-    uint64_t bytes;         /* sum of their .dcm sizes */
+    uint64_t parent;     /* folder: PACS_ROOT; patient: PACS_ROOT or its folder; study: patient; series: study */
+    uint64_t number;     /* permanent number in the parent: order of arrival, from 1; the readdir cookie */
+    const char *name;    /* of the directory, as recorded */
+    uint64_t created_ns; /* when the first instance below arrived */
+    uint64_t list_ns;    /* newest change of its own list: the directory's mtime */
+    uint64_t changed_ns; /* newest change anywhere below */
+    uint64_t newest;     /* id of the newest instance edition below */
+    uint64_t children;   /* directories or, for a series, rows (shown or not) */
+    uint64_t instances;  /* shown instances below */
+    uint64_t bytes;      /* sum of their .dcm sizes */
     struct attributes attributes; /* constant ones of this level, from the first instance; none for folders */
 };
 
 #define INSTANCE_NAME_MAX 128
 
 enum instance_flag {
-    INSTANCE_SHOWN = 1,     /* the one that the tree shows (until `superseded`) */
-    INSTANCE_VARIANT = 2,   /* the same image in another syntax or with another preamble or meta header: not shown */
-    INSTANCE_CONFLICT = 4,  /* another version that did not replace the shown one */
-    INSTANCE_LOSSY = 8,     /* (0028,2110) or its syntax */
+    INSTANCE_SHOWN = 1,      /* the one that the tree shows (until `superseded`) */
+    INSTANCE_VARIANT = 2,    /* the same image in another syntax or with another preamble or meta header: not shown */
+    INSTANCE_CONFLICT = 4,   /* another version that did not replace the shown one */
+    INSTANCE_LOSSY = 8,      /* (0028,2110) or its syntax */
     INSTANCE_ELSEWHERE = 16, /* the same study, series and SOP instance UID stood under another patient before */
-    INSTANCE_POSITION = 32, /* `position` is known */
-    INSTANCE_NUMBERED = 64, /* `instance_number` is known */
+    INSTANCE_POSITION = 32,  /* `position` is known */
+    INSTANCE_NUMBERED = 64,  /* `instance_number` is known */
 };
 
 /* One edition of one instance. */
 struct instance_row {
-    uint64_t id;             /* of this edition */
-    uint64_t series;         /* id */
-    uint64_t number;         /* permanent number of this edition in the series: the readdir cookie */
-    uint64_t superseded;     /* id of the edition that took its place; 0: none */
+    uint64_t id;         /* of this edition */
+    uint64_t series;     /* id */
+    uint64_t number;     /* permanent number of this edition in the series: the readdir cookie */
+    uint64_t superseded; /* id of the edition that took its place; 0: none */
     uint64_t lsn;
-    uint64_t time_ns;        /* when this edition was recorded: mtime */
-    uint32_t flags;          /* enum instance_flag */
-    uint32_t version;        /* counts what arrived for the same study, series and instance UID, from 1 */
+    uint64_t time_ns;             /* when this edition was recorded: mtime */
+    uint32_t flags;               /* enum instance_flag */
+    uint32_t version;             /* counts what arrived for the same study, series and instance UID, from 1 */
     char name[INSTANCE_NAME_MAX]; /* without suffix: "0042" */
-    char uid[65];            /* SOP Instance UID */
+    char uid[65];                 /* SOP Instance UID */
     char sop_class[65];
-    uint8_t syntax;          /* code, see syntax.h */
-    uint32_t prefix_size;    /* preamble and meta header */
-    uint64_t size;           /* of the .dcm file: prefix and data set */
-    uint64_t json_size;      /* of the JSON model text, of this version of its generator: */
+    uint8_t syntax;       /* code, see syntax.h */
+    uint32_t prefix_size; /* preamble and meta header */
+    uint64_t size;        /* of the .dcm file: prefix and data set */
+    uint64_t json_size;   /* of the JSON model text, of this version of its generator: */
     uint8_t json_version;
     int64_t instance_number;
-    double position;         /* millimetres along the normal of its plane (PS3.3 C.7.6.2) */
+    double position;          /* millimetres along the normal of its plane (PS3.3 C.7.6.2) */
     struct pixel_shape shape; /* bits_allocated 0: no top-level pixel data */
-    uint32_t origin;         /* see pacs_origin() */
-    uint32_t pack;           /* where the INSTANCE record stands */
+    uint32_t origin;          /* see pacs_origin() */
+    uint32_t pack;            /* where the INSTANCE record stands */
     uint64_t offset;
-    uint32_t lead;           /* bytes before the record that are this instance's own chunks, contiguous */
+    uint32_t lead; /* bytes before the record that are this instance's own chunks, contiguous */
 };
 
 /* Whether an edition is what the tree shows as of object id `as_of` (UINT64_MAX: now). */
@@ -198,7 +198,7 @@ struct origin_row {
     const char *how;        /* "DIMSE", "import" */
     const char *calling_ae; /* "" where there is none */
     const char *called_ae;
-    const char *address;    /* without port; for import: the user's name */
+    const char *address; /* without port; for import: the user's name */
 };
 
 struct error pacs_begin(struct pacs *pacs, struct pacs_txn **txn);
@@ -226,8 +226,7 @@ struct error pacs_arrival_of_lsn(struct pacs_txn *txn, uint64_t lsn, uint64_t *i
 /* UIDs: every object with that UID, in order of id; `after` an id. An instance UID yields editions. */
 struct error pacs_next_study_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after, struct object_row *row);
 struct error pacs_next_series_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after, struct object_row *row);
-struct error pacs_next_instance_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after,
-                                       struct instance_row *row);
+struct error pacs_next_instance_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after, struct instance_row *row);
 
 /* Secondary keys: ids of objects with that value (folded as names are), in order of id. */
 enum secondary {
@@ -242,7 +241,8 @@ struct error pacs_next_by_key(struct pacs_txn *txn, enum secondary kind, const c
 /* The same under the name that a folder shows for the value (name_component of it, folded): for ids/. */
 struct error pacs_next_by_key_name(struct pacs_txn *txn, enum secondary kind, const char *name, uint64_t after,
                                    uint64_t *id);
-/* Keys of a kind that begin with `prefix`, in order; `after` a key or NULL. The key is copied into `key` (512 bytes). */
+/* Keys of a kind that begin with `prefix`, in order; `after` a key or NULL. The key is copied into `key` (512 bytes).
+ */
 struct error pacs_next_key(struct pacs_txn *txn, enum secondary kind, const char *prefix, const char *after,
                            char key[512]);
 
@@ -251,8 +251,8 @@ struct error pacs_origin(struct pacs_txn *txn, uint32_t origin, struct origin_ro
 /* Hours in which something arrived, in the archive's time zone; key YYYYMMDDHH. */
 struct hour_row {
     uint32_t hour;
-    uint64_t first;            /* id of its first edition; the next hour's first bounds it */
-    uint64_t last;             /* id of its newest edition */
+    uint64_t first; /* id of its first edition; the next hour's first bounds it */
+    uint64_t last;  /* id of its newest edition */
     uint64_t count;
     uint64_t first_ns, last_ns;
 };
@@ -264,21 +264,21 @@ struct pacs_counts {
     uint64_t bytes;        /* of the .dcm files shown */
     uint64_t stored_bytes; /* of all packs */
     uint64_t packs, sealed_packs;
-    uint64_t lsn;          /* the newest applied */
-    uint64_t newest;       /* object id */
-    uint64_t index_bytes;  /* used pages */
+    uint64_t lsn;         /* the newest applied */
+    uint64_t newest;      /* object id */
+    uint64_t index_bytes; /* used pages */
 };
 struct error pacs_counts(struct pacs_txn *txn, struct pacs_counts *counts);
 
 /* What a person should look at. */
 struct conflict_row {
-    uint64_t id;         /* number of the conflict */
+    uint64_t id; /* number of the conflict */
     uint64_t lsn;
     uint64_t time_ns;
-    const char *kind;    /* "names", "patients", "study-patients", "series-studies", "instance-series", "version" */
-    uint64_t object;     /* the object that arrived last */
-    uint64_t other;      /* what it stands beside */
-    const char *text;    /* one line for people, with UIDs and no names of patients */
+    const char *kind; /* "names", "patients", "study-patients", "series-studies", "instance-series", "version" */
+    uint64_t object;  /* the object that arrived last */
+    uint64_t other;   /* what it stands beside */
+    const char *text; /* one line for people, with UIDs and no names of patients */
 };
 struct error pacs_next_conflict(struct pacs_txn *txn, uint64_t after, struct conflict_row *row);
 
@@ -299,7 +299,7 @@ struct instance_facts {
     uint64_t pixel_offset; /* of the value of Pixel Data, in the data set (inflated, if it is deflated) */
     uint64_t pixel_end;    /* first byte behind the pixel data element */
     const struct syntax *syntax;
-    uint8_t sha256[32];    /* of the data set */
+    uint8_t sha256[32]; /* of the data set */
     char study_uid[65], series_uid[65], uid[65];
 };
 void pacs_file_facts(const struct instance_file *file, struct instance_facts *facts);
@@ -315,7 +315,7 @@ void pacs_pixels_release(struct pixel_source *source);
 
 /* Where a data set came from; kept in its record. Text may be NULL. Borrowed until ingest_finish returns. */
 struct origin {
-    const char *how;            /* "DIMSE", "import" */
+    const char *how; /* "DIMSE", "import" */
     const char *calling_ae, *called_ae, *address;
     const char *implementation; /* the peer's Implementation Class UID and version, for the record */
     const char *file;           /* import: the path given */
@@ -337,9 +337,9 @@ const char *ingest_verdict_name(enum ingest_verdict verdict);
 struct ingest_result {
     enum ingest_verdict verdict;
     uint64_t lsn;
-    uint64_t id;               /* of the edition (for a duplicate: the one that is here) */
+    uint64_t id; /* of the edition (for a duplicate: the one that is here) */
     char study_uid[65], series_uid[65], uid[65], sop_class[65];
-    char remark[160];          /* "" or what a sender should be told (DIMSE 0xB000/0xB007), or what was odd */
+    char remark[160]; /* "" or what a sender should be told (DIMSE 0xB000/0xB007), or what was odd */
 };
 
 struct ingest;
@@ -348,7 +348,7 @@ struct ingest;
 struct ingest_announced {
     const char *sop_class, *sop_instance; /* of the C-STORE command; NULL for files */
     const struct syntax *syntax;
-    const char *syntax_uid;               /* as negotiated (row 0 has no UID of its own) */
+    const char *syntax_uid; /* as negotiated (row 0 has no UID of its own) */
 };
 
 /* Only with PACS_WRITE. ERROR_FULL when the reserve is reached. One thread at a time per ingest. Memory per ingest is

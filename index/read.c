@@ -131,8 +131,7 @@ struct error pacs_next_series_by_uid(struct pacs_txn *txn, const char *uid, uint
     return next_by_uid(txn, OBJECT_SERIES, TAG_SERIES_UID, uid, after, row);
 }
 
-struct error pacs_next_instance_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after,
-                                       struct instance_row *row)
+struct error pacs_next_instance_by_uid(struct pacs_txn *txn, const char *uid, uint64_t after, struct instance_row *row)
 {
     struct slice list;
     TRY(uid_list(txn->db, OBJECT_INSTANCE, uid, &list));
@@ -145,8 +144,7 @@ struct error pacs_next_instance_by_uid(struct pacs_txn *txn, const char *uid, ui
     return error_make(ERROR_NOT_FOUND, "no such UID");
 }
 
-static struct error next_by_folded(struct pacs_txn *txn, unsigned kind, const char *text, uint64_t after,
-                                   uint64_t *id)
+static struct error next_by_folded(struct pacs_txn *txn, unsigned kind, const char *text, uint64_t after, uint64_t *id)
 {
     struct buf key;
     buf_init(&key);

@@ -8,8 +8,8 @@
  *   anything else, or `rebuild` asked ---------> new folder, fold all packs, switch `current`
  *
  * After each the newest pack is synced up to its end (what a killed process wrote may still be in the page cache only),
- * and a stamp and a checkpoint are written before anything else is. A rebuild that is killed leaves a folder that nobody
- * names: the next one removes it. */
+ * and a stamp and a checkpoint are written before anything else is. A rebuild that is killed leaves a folder that
+ * nobody names: the next one removes it. */
 #include "index/recover.h"
 
 #include "codecs/base/log.h"
@@ -115,8 +115,7 @@ static struct error make_durable(struct pacs *pacs, struct db *db, const char *f
 
 static void remove_folder(const char *folder)
 {
-    static const char *const files[] = {"data.mdb", "lock.mdb", "stamp", "checkpoint", ".stamp.new",
-                                        ".checkpoint.new"};
+    static const char *const files[] = {"data.mdb", "lock.mdb", "stamp", "checkpoint", ".stamp.new", ".checkpoint.new"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
@@ -241,6 +240,17 @@ static struct error publish(struct pacs *pacs)
     return err;
 }
 
+/* A new archive has none: making its first index is nothing to report. */
+static bool has_packs(struct pacs *pacs)
+{
+    struct pack_info *list = NULL;
+    size_t count = 0;
+    struct error err = packs_list(pacs->packs, &list, &count);
+    error_release(&err);
+    free(list);
+    return count > 0;
+}
+
 struct error recover_index(struct pacs *pacs, bool anew, struct log_position *position)
 {
     struct log_position ignored;
@@ -259,7 +269,7 @@ struct error recover_index(struct pacs *pacs, bool anew, struct log_position *po
     free(folder);
     /* What cannot be repaired is derived again; a full disk or a lack of memory is not mended by that. */
     if (err.code == ERROR_NOT_FOUND || err.code == ERROR_DAMAGED || err.code == ERROR_BROKEN) {
-        if (!anew)
+        if (!anew && has_packs(pacs))
             log_line(LOG_LEVEL_INFO, COMPONENT, "index is made anew from the packs (%s)", error_text(&err));
         error_release(&err);
         err = rebuild(pacs, position);

@@ -1,6 +1,6 @@
-/* What lives here: reading everything back. First the log as bytes: every record and its checksum, seals. Then the index
- * against it: every edition's record where the row says, its chunks decoded, the SHA-256 of the data set. Beside a
- * running writer: what it appends meanwhile is not looked at. */
+/* What lives here: reading everything back. First the log as bytes: every record and its checksum, seals. Then the
+ * index against it: every edition's record where the row says, its chunks decoded, the SHA-256 of the data set. Beside
+ * a running writer: what it appends meanwhile is not looked at. */
 #include "index/file.h"
 #include "index/pack/seal.h"
 
@@ -104,8 +104,8 @@ static struct error check_pack(struct verifying *v, const struct pack_info *pack
     struct seal seal;
     if (newest || !end)
         TRY(pack_find_end(v->pacs->packs, number, number == meta->pack ? meta->end : 0, &durable, &end));
-    struct scan_options scan = {.end = end, .chunk_bytes = true, .fence = true, .damage = on_damage,
-                                .record = on_record, .context = v};
+    struct scan_options scan = {
+        .end = end, .chunk_bytes = true, .fence = true, .damage = on_damage, .record = on_record, .context = v};
     TRY(pack_scan(v->pacs->packs, number, &scan, &stopped));
     struct error err = seal_read(v->pacs->packs, number, &seal);
     if (!err.code)

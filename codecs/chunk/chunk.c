@@ -130,8 +130,8 @@ static struct error dictionary_decode(struct contexts *c, void *raw, size_t raw_
 {
     if (!dictionary)
         return error_make(ERROR_DAMAGED, "the dictionary of this chunk is not there");
-    return zstd_result(
-        ZSTD_decompress_usingDDict(c->decompress, raw, raw_size, stored, size, dictionary->decompress), raw_size);
+    return zstd_result(ZSTD_decompress_usingDDict(c->decompress, raw, raw_size, stored, size, dictionary->decompress),
+                       raw_size);
 }
 
 static struct error (*const decoders[])(struct contexts *, void *, size_t, const void *, size_t,

@@ -15,9 +15,9 @@ extern "C" {
 #define META_PREFIX_MAX 65536 /* preamble and meta header together; longer is ERROR_MALFORMED */
 
 struct meta {
-    size_t prefix_size;        /* bytes before the data set: preamble, DICM, group 0002; 0 where the file has none */
-    bool has_preamble;         /* 128 bytes and "DICM" */
-    char transfer_syntax[65];  /* "" when the file does not say: see `guessed` */
+    size_t prefix_size;       /* bytes before the data set: preamble, DICM, group 0002; 0 where the file has none */
+    bool has_preamble;        /* 128 bytes and "DICM" */
+    char transfer_syntax[65]; /* "" when the file does not say: see `guessed` */
     char sop_class[65];
     char sop_instance[65];
     char implementation_class[65];

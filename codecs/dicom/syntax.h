@@ -15,14 +15,14 @@ extern "C" {
 #endif
 
 struct syntax {
-    uint8_t code;      /* permanent; 0 is 'unknown' (kept as sent, read as explicit little endian if it looks so) */
+    uint8_t code; /* permanent; 0 is 'unknown' (kept as sent, read as explicit little endian if it looks so) */
     const char *uid;
-    const char *name;  /* keyword-like, for people: "JPEG Lossless SV1" */
-    bool implicit;     /* implicit VR (PS3.5 A.1) */
-    bool big_endian;   /* PS3.5 A.3 (retired) */
-    bool deflated;     /* the whole data set is deflated: 1.2.840.10008.1.2.1.99, .4.95, .4.205 */
-    bool encapsulated; /* Pixel Data is a sequence of fragments (PS3.5 A.4) */
-    bool lossy;        /* the process can lose information */
+    const char *name;   /* keyword-like, for people: "JPEG Lossless SV1" */
+    bool implicit;      /* implicit VR (PS3.5 A.1) */
+    bool big_endian;    /* PS3.5 A.3 (retired) */
+    bool deflated;      /* the whole data set is deflated: 1.2.840.10008.1.2.1.99, .4.95, .4.205 */
+    bool encapsulated;  /* Pixel Data is a sequence of fragments (PS3.5 A.4) */
+    bool lossy;         /* the process can lose information */
     uint8_t preference; /* order in which an acceptor picks among several offered: lower first (design section 8) */
 };
 

@@ -15,25 +15,34 @@ extern "C" {
 #endif
 
 #define PIXEL_FRAME_MAX (UINT64_C(1) << 30)
-#define PIXEL_CAPTURE (UINT32_C(1) << 18) /* what a reader that feeds a description has to capture: a look-up table has
-                                             at most 65,536 entries of 16 bits; longer offset tables are done without */
+#define PIXEL_CAPTURE                                                                                                  \
+    (UINT32_C(1) << 18)        /* what a reader that feeds a description has to capture: a look-up table has           \
+                                  at most 65,536 entries of 16 bits; longer offset tables are done without */
 #define PIXEL_RENDER_VERSION 1 /* increased by any change that alters a rendered byte */
 
 enum photometric {
-    PHOTOMETRIC_UNKNOWN, PHOTOMETRIC_MONOCHROME1, PHOTOMETRIC_MONOCHROME2, PHOTOMETRIC_PALETTE, PHOTOMETRIC_RGB,
-    PHOTOMETRIC_YBR_FULL, PHOTOMETRIC_YBR_FULL_422, PHOTOMETRIC_YBR_PARTIAL_420, PHOTOMETRIC_YBR_ICT,
-    PHOTOMETRIC_YBR_RCT, PHOTOMETRIC_YBR_PARTIAL_422,
+    PHOTOMETRIC_UNKNOWN,
+    PHOTOMETRIC_MONOCHROME1,
+    PHOTOMETRIC_MONOCHROME2,
+    PHOTOMETRIC_PALETTE,
+    PHOTOMETRIC_RGB,
+    PHOTOMETRIC_YBR_FULL,
+    PHOTOMETRIC_YBR_FULL_422,
+    PHOTOMETRIC_YBR_PARTIAL_420,
+    PHOTOMETRIC_YBR_ICT,
+    PHOTOMETRIC_YBR_RCT,
+    PHOTOMETRIC_YBR_PARTIAL_422,
 };
 
 /* What is needed to show an image without its header; small, fixed, part of the index row of each instance. */
 struct pixel_shape {
     uint16_t rows, columns;
-    uint16_t samples;         /* per pixel, 1 or 3 (4 in retired CMYK/ARGB) */
-    uint16_t bits_allocated;  /* 0: no pixel data */
-    uint32_t frames;          /* >= 1 */
-    uint32_t representative;  /* Representative Frame Number - 1, else 0 */
-    uint8_t photometric;      /* enum photometric */
-    bool float_data;          /* (7FE0,0008) or (7FE0,0009) */
+    uint16_t samples;        /* per pixel, 1 or 3 (4 in retired CMYK/ARGB) */
+    uint16_t bits_allocated; /* 0: no pixel data */
+    uint32_t frames;         /* >= 1 */
+    uint32_t representative; /* Representative Frame Number - 1, else 0 */
+    uint8_t photometric;     /* enum photometric */
+    bool float_data;         /* (7FE0,0008) or (7FE0,0009) */
 };
 
 /* Everything that rendering wants: a dataset_handler collects it from the tokens of a deep or shallow reader (a shallow

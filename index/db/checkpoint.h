@@ -9,8 +9,8 @@
  *      the folder;                                                         checkpoint_save
  *   4. only then is the previous pin let go.                               checkpoint_release
  *  C1  At any moment the pages of the state that `checkpoint` names are in the file, synced, and not used again.
- * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became of
- * later pages, and the log is replayed from its place.
+ * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became
+ * of later pages, and the log is replayed from its place.
  *
  * Trust. `stamp` holds boot id, device and inode of the data file: as long as they are those of now, the page cache has
  * seen every write and the environment is whole, also after kill -9. A copy, a restored backup or another boot does not
@@ -31,8 +31,8 @@ struct error checkpoint_save(struct checkpoint *checkpoint, const char *folder, 
 /* Lets the pin go. NULL is allowed. */
 void checkpoint_release(struct checkpoint *checkpoint);
 
-/* Puts the meta pages of `folder`/checkpoint back into `folder`/data.mdb and syncs it. The environment must not be open.
- * ERROR_NOT_FOUND: no valid checkpoint that belongs to this file. */
+/* Puts the meta pages of `folder`/checkpoint back into `folder`/data.mdb and syncs it. The environment must not be
+ * open. ERROR_NOT_FOUND: no valid checkpoint that belongs to this file. */
 struct error checkpoint_restore(const char *folder, const struct io_ops *io);
 
 /* Whether the stamp holds; false also where there is none. */

@@ -81,16 +81,17 @@ static struct error refuse_network(const char *folder)
     static const struct {
         unsigned long magic;
         const char *name;
-    } network[] = {{NFS_SUPER_MAGIC, "NFS"}, {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"},
-                   {CODA_SUPER_MAGIC, "Coda"}, {AFS_SUPER_MAGIC, "AFS"}, {V9FS_MAGIC, "9P"}, {0x00C36400, "Ceph"}};
+    } network[] = {{NFS_SUPER_MAGIC, "NFS"},   {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"},
+                   {CODA_SUPER_MAGIC, "Coda"}, {AFS_SUPER_MAGIC, "AFS"}, {V9FS_MAGIC, "9P"},   {0x00C36400, "Ceph"}};
     struct statfs st;
     if (statfs(folder, &st) != 0)
         return error_system(errno, "%s: cannot stat", folder);
     for (size_t i = 0; i < sizeof network / sizeof network[0]; i++)
         if ((unsigned long)st.f_type == network[i].magic)
-            return error_make(ERROR_REFUSED,
-                              "%s lies on %s: the index needs a local file system (packs may lie elsewhere: link packs/)",
-                              folder, network[i].name);
+            return error_make(
+                ERROR_REFUSED,
+                "%s lies on %s: the index needs a local file system (packs may lie elsewhere: link packs/)", folder,
+                network[i].name);
     return NO_ERROR;
 }
 
@@ -386,8 +387,8 @@ static bool move(struct db_txn *t, enum table table, MDB_val *k, MDB_val *v, MDB
     return !code;
 }
 
-bool db_seek(struct db_txn *t, enum table table, const void *key, size_t size, struct slice *found,
-             struct slice *value, struct error *err)
+bool db_seek(struct db_txn *t, enum table table, const void *key, size_t size, struct slice *found, struct slice *value,
+             struct error *err)
 {
     MDB_val k = val(key, size), v = {0, NULL};
     if (!move(t, table, &k, &v, size ? MDB_SET_RANGE : MDB_FIRST, err))

@@ -3,8 +3,8 @@
  * What a table's keys and values mean stands in the file of that table (object.c, instance.c, name.c ...) and in
  * pacs-index(5). Keys are at most DB_KEY_MAX bytes, numbers in keys are big-endian, so that order is numeric. Values
  * that db_get returns point into the transaction (a writer's: until its next change).
- * The environment is opened NOSYNC (checkpoint.c makes it durable), without WRITEMAP (a full disk would be SIGBUS), NOTLS
- * (a read transaction may move between threads), with a map of DB_MAP_BYTES and DB_READERS_MAX everywhere.
+ * The environment is opened NOSYNC (checkpoint.c makes it durable), without WRITEMAP (a full disk would be SIGBUS),
+ * NOTLS (a read transaction may move between threads), with a map of DB_MAP_BYTES and DB_READERS_MAX everywhere.
  */
 #ifndef INDEX_DB_DB_H
 #define INDEX_DB_DB_H
@@ -66,8 +66,7 @@ void db_abort(struct db_txn *txn);
 struct db *db_of(struct db_txn *txn);
 
 /* false: not there (or, with *err set, a failure). */
-bool db_get(struct db_txn *txn, enum table table, const void *key, size_t size, struct slice *value,
-            struct error *err);
+bool db_get(struct db_txn *txn, enum table table, const void *key, size_t size, struct slice *value, struct error *err);
 struct error db_put(struct db_txn *txn, enum table table, const void *key, size_t size, const void *value,
                     size_t value_size);
 /* As db_put where the key is known to be the greatest of its table. */

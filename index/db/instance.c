@@ -69,11 +69,27 @@ static const uint8_t *uid_read(const uint8_t *p, const uint8_t *end, char uid[65
 static size_t write_row(uint8_t *to, const struct instance_row *r)
 {
     const uint64_t numbers[] = {
-        r->flags,         r->id,           r->lsn,         r->superseded,    r->version,
-        r->syntax,        r->prefix_size,  r->size,        r->json_version,  r->json_size,
-        r->shape.rows,    r->shape.columns, r->shape.samples, r->shape.bits_allocated, r->shape.frames,
-        r->shape.representative, (uint64_t)r->shape.photometric * 2 + r->shape.float_data,
-        r->origin,        r->pack,         r->offset,      r->lead,
+        r->flags,
+        r->id,
+        r->lsn,
+        r->superseded,
+        r->version,
+        r->syntax,
+        r->prefix_size,
+        r->size,
+        r->json_version,
+        r->json_size,
+        r->shape.rows,
+        r->shape.columns,
+        r->shape.samples,
+        r->shape.bits_allocated,
+        r->shape.frames,
+        r->shape.representative,
+        (uint64_t)r->shape.photometric * 2 + r->shape.float_data,
+        r->origin,
+        r->pack,
+        r->offset,
+        r->lead,
     };
     uint8_t *p = to;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -114,7 +130,7 @@ static bool read_row(struct instance_row *r, const uint8_t *p, size_t size)
     r->size = n[7];
     r->json_version = (uint8_t)n[8];
     r->json_size = n[9];
-    r->shape = (struct pixel_shape){(uint16_t)n[10], (uint16_t)n[11], (uint16_t)n[12], (uint16_t)n[13],
+    r->shape = (struct pixel_shape){(uint16_t)n[10], (uint16_t)n[11], (uint16_t)n[12],      (uint16_t)n[13],
                                     (uint32_t)n[14], (uint32_t)n[15], (uint8_t)(n[16] / 2), n[16] & 1};
     r->origin = (uint32_t)n[17];
     r->pack = (uint32_t)n[18];

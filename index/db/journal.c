@@ -20,7 +20,7 @@ static bool hour_read(struct hour_row *row, const uint8_t *key, const struct sli
 {
     if (v->size != 40)
         return false;
-    *row = (struct hour_row){get_u32be(key),          get_u64(v->data),      get_u64(v->data + 8),
+    *row = (struct hour_row){get_u32be(key),        get_u64(v->data),      get_u64(v->data + 8),
                              get_u64(v->data + 16), get_u64(v->data + 24), get_u64(v->data + 32)};
     return true;
 }
@@ -133,8 +133,13 @@ struct error conflict_next(struct db_txn *txn, uint64_t after, struct conflict_r
     put_u64be(key, after + 1);
     if (db_seek(txn, TABLE_CONFLICT, key, sizeof key, &k, &v, &err) && k.size == 8 && v.size > 32 &&
         texts(v.data + 32, v.size - 32, 2, t)) {
-        *row = (struct conflict_row){get_u64be(k.data),    get_u64(v.data),       get_u64(v.data + 8), t[0],
-                                     get_u64(v.data + 16), get_u64(v.data + 24), t[1]};
+        *row = (struct conflict_row){get_u64be(k.data),
+                                     get_u64(v.data),
+                                     get_u64(v.data + 8),
+                                     t[0],
+                                     get_u64(v.data + 16),
+                                     get_u64(v.data + 24),
+                                     t[1]};
         return NO_ERROR;
     }
     return not_found(err, "further conflict");

@@ -28,8 +28,7 @@ uint64_t uid_hash(enum object_kind kind, const char *uid)
     return checksum64(uid, strlen(uid), (uint64_t)kind);
 }
 
-static struct error list_get(struct db_txn *txn, enum table table, const uint8_t *key, size_t size,
-                             struct slice *list)
+static struct error list_get(struct db_txn *txn, enum table table, const uint8_t *key, size_t size, struct slice *list)
 {
     struct error err = NO_ERROR;
     if (!db_get(txn, table, key, size, list, &err))

@@ -100,8 +100,8 @@ static struct error patient_keys(struct applying *a)
     TRY(key_both(txn, SECONDARY_PATIENT_ID, attribute(&r->attributes, TAG_PATIENT_ID), r->patient.id));
     buf_init(&name);
     person_fold(&name, attribute(&r->attributes, TAG_PATIENT_NAME));
-    struct error err = name.size ? secondary_add(txn, SECONDARY_PATIENT_NAME, buf_string(&name), r->patient.id)
-                                 : NO_ERROR;
+    struct error err =
+        name.size ? secondary_add(txn, SECONDARY_PATIENT_NAME, buf_string(&name), r->patient.id) : NO_ERROR;
     buf_release(&name);
     return err;
 }

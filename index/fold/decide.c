@@ -93,7 +93,8 @@ static void note_names(struct deciding *d, const struct object_row *patient)
 {
     if (d->record->study.created && patient_key_has_id(buf_string(&d->answer->texts)) &&
         compare_patients(&patient->attributes, &d->record->attributes, d->question->placeholders) != SAME_PERSON)
-        note(d, patient->id, "names", "the same Patient ID with another name or another birth date: kept as one patient");
+        note(d, patient->id, "names",
+             "the same Patient ID with another name or another birth date: kept as one patient");
 }
 
 static struct error decide_folder(struct deciding *d, const char *patient_name)
@@ -149,8 +150,7 @@ static struct error decide_patient(struct deciding *d)
     if (!err.code && !empty_parent)
         err = naming_unique(d->fold, parent, &name);
     if (!err.code)
-        create(d, &d->record->patient, d->record->folder.id ? d->children.folder : d->children.root,
-               buf_string(&name));
+        create(d, &d->record->patient, d->record->folder.id ? d->children.folder : d->children.root, buf_string(&name));
     buf_release(&name);
     return err;
 }
@@ -167,8 +167,8 @@ static const struct level study_level = {OBJECT_STUDY, TAG_STUDY_UID, "study-pat
 static const struct level series_level = {OBJECT_SERIES, TAG_SERIES_UID, "series-studies",
                                           "the same Series Instance UID under two studies: shown under each"};
 
-static struct error find_by_uid(struct deciding *d, const struct level *level, uint64_t parent,
-                                struct object_row *row, bool *found, uint64_t *elsewhere)
+static struct error find_by_uid(struct deciding *d, const struct level *level, uint64_t parent, struct object_row *row,
+                                bool *found, uint64_t *elsewhere)
 {
     const char *uid = attribute(&d->record->attributes, level->tag);
     struct slice list;
@@ -281,8 +281,8 @@ static struct error look_at_editions(struct deciding *d, struct editions *e)
     return err;
 }
 
-/* Whether the new version takes the place of the shown one: from the known peer that sent that one; or because the shown
- * one is lossy and this one is not. */
+/* Whether the new version takes the place of the shown one: from the known peer that sent that one; or because the
+ * shown one is lossy and this one is not. */
 static struct error takes_place(struct deciding *d, const struct instance_row *shown, bool *takes)
 {
     struct origin_row origin;
@@ -341,9 +341,12 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
 static struct error decide_instance(struct deciding *d)
 {
     static const uint32_t flags[] = {
-        [INGEST_STORED] = INSTANCE_SHOWN,      [INGEST_DUPLICATE] = 0,
-        [INGEST_HEALED] = 0,                   [INGEST_VARIANT] = INSTANCE_VARIANT,
-        [INGEST_VERSION] = INSTANCE_SHOWN,     [INGEST_CONFLICT] = INSTANCE_CONFLICT,
+        [INGEST_STORED] = INSTANCE_SHOWN,
+        [INGEST_DUPLICATE] = 0,
+        [INGEST_HEALED] = 0,
+        [INGEST_VARIANT] = INSTANCE_VARIANT,
+        [INGEST_VERSION] = INSTANCE_SHOWN,
+        [INGEST_CONFLICT] = INSTANCE_CONFLICT,
     };
     const struct fold_question *q = d->question;
     struct instance_record *r = d->record;

@@ -1,9 +1,9 @@
 /* Layer: index/fold. From records to the index, and the decisions that go into records.
  *
  * The index is the fold of the log's logical records in LSN order and nothing else. fold_apply() is the only way in, at
- * the time of writing as at a replay. fold_decide() is asked once, when a record is made: what depends on judgement or on
- * code that may change is written down and never decided again.
- * A fold works in one write transaction and keeps the objects that it changes until fold_flush(). One thread.
+ * the time of writing as at a replay. fold_decide() is asked once, when a record is made: what depends on judgement or
+ * on code that may change is written down and never decided again. A fold works in one write transaction and keeps the
+ * objects that it changes until fold_flush(). One thread.
  */
 #ifndef INDEX_FOLD_FOLD_H
 #define INDEX_FOLD_FOLD_H
@@ -38,8 +38,8 @@ struct error fold_object_new(struct fold *fold, const struct object_row *row);
 struct fold_place {
     uint64_t pack, offset, end;
 };
-/* Applies one logical record. Unknown types are passed over (a newer version's); ERROR_DAMAGED when the payload does not
- * hold. */
+/* Applies one logical record. Unknown types are passed over (a newer version's); ERROR_DAMAGED when the payload does
+ * not hold. */
 struct error fold_apply(struct fold *fold, const struct record_header *header, const struct fold_place *place,
                         const uint8_t *payload, size_t size);
 
@@ -54,14 +54,14 @@ struct fold_question {
     bool numbered;
     int64_t instance_number;
     /* Comparison with what is here: made before, outside the writer. */
-    uint64_t compared_to;  /* newest edition id with this instance UID that was looked at; 0: none was there */
-    uint64_t same_as;      /* edition with the same data set; 0: none */
-    bool same_holds;       /* its bytes read back */
-    bool same_prefix;      /* preamble and meta header are the same too, or came from the network */
-    uint64_t variant_of;   /* edition with the same elements and pixels in another syntax */
+    uint64_t compared_to; /* newest edition id with this instance UID that was looked at; 0: none was there */
+    uint64_t same_as;     /* edition with the same data set; 0: none */
+    bool same_holds;      /* its bytes read back */
+    bool same_prefix;     /* preamble and meta header are the same too, or came from the network */
+    uint64_t variant_of;  /* edition with the same elements and pixels in another syntax */
 };
 struct fold_answer {
-    bool stale; /* something arrived since the comparison: compare again */
+    bool stale;       /* something arrived since the comparison: compare again */
     struct buf texts; /* what decisions point into */
 };
 /* Fills decisions, verdict, version, flags, conflicts and patient_key of `record`, whose other members are set.

@@ -9,8 +9,9 @@
 #include <string.h>
 
 #define SEPARATOR "\x1F"
-#define ID_KEY_MAX 400 /* an index key holds 480 bytes: longer parts are cut, which only makes two long IDs one patient
-                          when they agree that far (PS3.5 allows 64 characters) */
+#define ID_KEY_MAX                                                                                                     \
+    400 /* an index key holds 480 bytes: longer parts are cut, which only makes two long IDs one patient               \
+           when they agree that far (PS3.5 allows 64 characters) */
 
 static void append_trimmed(struct buf *out, const char *text)
 {

@@ -149,8 +149,7 @@ static bool same_name(const char *a, const char *b)
 
 /* Whether the child of this number bears this name: the list may hold others with the same hash. A series' children are
  * editions, those of all others directories. */
-static struct error bears(struct fold *fold, uint64_t parent, uint64_t child, const char *name, bool *yes,
-                          uint64_t *id)
+static struct error bears(struct fold *fold, uint64_t parent, uint64_t child, const char *name, bool *yes, uint64_t *id)
 {
     struct instance_row row;
     enum object_kind kind;

@@ -173,8 +173,7 @@ static bool read_conflict(struct instance_record *r, struct buf *texts, const st
     return true;
 }
 
-static bool read_field(struct instance_record *r, struct buf *texts, struct buf *attributes,
-                       const struct field_view *f)
+static bool read_field(struct instance_record *r, struct buf *texts, struct buf *attributes, const struct field_view *f)
 {
     const uint8_t *v = f->value;
     switch (f->field) {

@@ -28,7 +28,7 @@ struct instance_record {
     size_t chunk_count;
     const uint8_t *prefix; /* what stands before the data set ... */
     size_t prefix_size;
-    bool zero_preamble;    /* ... behind 128 zero bytes that are not stored */
+    bool zero_preamble; /* ... behind 128 zero bytes that are not stored */
     uint64_t pixel_offset, pixel_end;
     struct attributes attributes; /* of all levels */
     struct pixel_shape shape;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INLINE_MAX 32768   /* encoded by the caller; also no cut at pixels for data sets that stay below */
+#define INLINE_MAX 32768 /* encoded by the caller; also no cut at pixels for data sets that stay below */
 #define HEADER_DICTIONARY_MAX 65536
 #define FRAME_GROUP 262144 /* small frames share a chunk of at most this */
 
@@ -17,7 +17,7 @@ struct slot {
     struct buf raw;
     uint64_t start; /* in the data set */
     int level;
-    bool small;     /* try the dictionary */
+    bool small; /* try the dictionary */
     bool submitted, done;
     struct error err;
 };

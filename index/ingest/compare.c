@@ -145,8 +145,8 @@ static struct error read_incoming(void *context, uint64_t offset, void *to, size
 
 static struct error describe_incoming(struct side *s, const struct syntax *syntax)
 {
-    struct dataset_options options = {.syntax = syntax, .deep = true, .capture_max = PIXEL_CAPTURE,
-                                      .handler = side_token, .context = s};
+    struct dataset_options options = {
+        .syntax = syntax, .deep = true, .capture_max = PIXEL_CAPTURE, .handler = side_token, .context = s};
     struct dataset_reader *reader;
     TRY(dataset_reader_new(&reader, &options));
     struct error err = dataset_reader_feed(reader, s->bytes.data, s->bytes.size);

@@ -14,12 +14,12 @@ struct comparison {
     uint64_t same_as;     /* the same data set, bit for bit, in the same syntax */
     bool same_holds;      /* and every chunk of it reads back */
     bool same_prefix;
-    struct buf chunks;    /* its list of chunks */
-    uint64_t variant_of;  /* the same elements and decoded pixels in another syntax */
+    struct buf chunks;   /* its list of chunks */
+    uint64_t variant_of; /* the same elements and decoded pixels in another syntax */
 };
 
-/* `record`: identity, SHA-256, length, syntax and prefix are set. The incoming bytes are `places` (written) and `chunks`
- * (not yet). */
+/* `record`: identity, SHA-256, length, syntax and prefix are set. The incoming bytes are `places` (written) and
+ * `chunks` (not yet). */
 struct error compare(struct pacs *pacs, const struct instance_record *record, const struct write_chunk *chunks,
                      size_t chunk_count, const struct buf *places, struct comparison *comparison);
 void comparison_release(struct comparison *comparison);

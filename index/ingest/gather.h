@@ -1,5 +1,5 @@
-/* Layer: index/ingest. What the index needs of a data set, gathered from its tokens while it arrives: attributes in UTF-8,
- * the shape of the image, the size of its JSON text, its place along the normal, where Pixel Data stand. */
+/* Layer: index/ingest. What the index needs of a data set, gathered from its tokens while it arrives: attributes in
+ * UTF-8, the shape of the image, the size of its JSON text, its place along the normal, where Pixel Data stand. */
 #ifndef INDEX_INGEST_GATHER_H
 #define INDEX_INGEST_GATHER_H
 

@@ -1,10 +1,11 @@
-/* What lives here: one data set on its way in: reader, digest and chunker side by side, then the comparison with what is
- * here, then the writer.
+/* What lives here: one data set on its way in: reader, digest and chunker side by side, then the comparison with what
+ * is here, then the writer.
  *
- *   ingest_begin -> ingest_feed ... -> ingest_finish: check UIDs -> compare (compare.c) -> writer -> (stale: compare again)
+ *   ingest_begin -> ingest_feed ... -> ingest_finish: check UIDs -> compare (compare.c) -> writer -> (stale: compare
+ * again)
  *
- * The first failure is kept; from then on bytes are swallowed (a peer must be able to finish what it sends) and, where the
- * fault lies in the data and the sender is a peer, kept in the quarantine. */
+ * The first failure is kept; from then on bytes are swallowed (a peer must be able to finish what it sends) and, where
+ * the fault lies in the data and the sender is a peer, kept in the quarantine. */
 #include "index/fold/identity.h"
 #include "index/ingest/chunker.h"
 #include "index/ingest/compare.h"
@@ -213,8 +214,7 @@ static struct error check_uid(const char *uid, const char *keyword)
         return error_make(ERROR_MALFORMED, "%s is missing", keyword);
     if (strlen(uid) > 64)
         return error_make(ERROR_MALFORMED, "%s has more than 64 characters", keyword);
-    if (strspn(uid, "0123456789.ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") != strlen(uid) ||
-        *uid == '.')
+    if (strspn(uid, "0123456789.ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") != strlen(uid) || *uid == '.')
         return error_make(ERROR_MALFORMED, "%s has characters that no UID has", keyword);
     return NO_ERROR;
 }
@@ -251,8 +251,8 @@ static struct error check_identity(struct ingest *i)
 static void fill_origin(struct ingest *i, struct instance_record *r)
 {
     const struct origin *o = i->origin;
-    const char *const texts[7] = {o->how,            o->calling_ae, o->called_ae,  o->address,
-                                  o->implementation, o->file,       PACSFS_VERSION};
+    const char *const texts[7] = {o->how,  o->calling_ae, o->called_ae, o->address, o->implementation,
+                                  o->file, PACSFS_VERSION};
     for (size_t n = 0; n < 7; n++)
         r->origin[n] = texts[n] ? texts[n] : "";
     r->association = o->association;

@@ -1,5 +1,5 @@
-/* What lives here: one pair of files at a time, and the bound of the folder. `.NAME.part` until it is whole: what a crash
- * leaves is removed with the next one that is older than a day. */
+/* What lives here: one pair of files at a time, and the bound of the folder. `.NAME.part` until it is whole: what a
+ * crash leaves is removed with the next one that is older than a day. */
 #include "index/ingest/quarantine.h"
 
 #include <dirent.h>

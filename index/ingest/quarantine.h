@@ -1,7 +1,7 @@
 /* Layer: index/ingest. ARCHIVE/quarantine/: what was refused after receipt, each with its reason beside it.
  *
- * NAME.dcm holds the bytes as far as they came and the bound allows, NAME.reason one line of text. The oldest go when the
- * folder grows beyond its bound. One thread at a time per quarantine.
+ * NAME.dcm holds the bytes as far as they came and the bound allows, NAME.reason one line of text. The oldest go when
+ * the folder grows beyond its bound. One thread at a time per quarantine.
  */
 #ifndef INDEX_INGEST_QUARANTINE_H
 #define INDEX_INGEST_QUARANTINE_H

@@ -24,13 +24,13 @@ struct log {
     uint8_t uuid[16];
     uint64_t pack_bytes;
 
-    int fd;              /* -1: CLOSED */
+    int fd; /* -1: CLOSED */
     uint64_t pack;
-    uint64_t written;    /* bytes handed to the system */
-    uint64_t synced;     /* proven durable */
-    uint64_t stated;     /* the largest `synced` that stands in a durable record */
+    uint64_t written;                /* bytes handed to the system */
+    uint64_t synced;                 /* proven durable */
+    uint64_t stated;                 /* the largest `synced` that stands in a durable record */
     uint64_t previous, previous_end; /* for the next pack's header */
-    uint64_t highest;    /* pack number used so far */
+    uint64_t highest;                /* pack number used so far */
 
     uint64_t lsn, time_ns;               /* of the last logical record, group included */
     uint64_t synced_lsn, synced_time_ns; /* the same at the last sync */

@@ -40,8 +40,8 @@ struct error log_new(struct log **log, const char *folder, const uint8_t uuid[16
 /* Closes without writing. */
 void log_free(struct log *log);
 
-/* Makes sure that there is a pack that takes records: closes a full one (synced), makes a new one. Call before the first
- * append of a group. */
+/* Makes sure that there is a pack that takes records: closes a full one (synced), makes a new one. Call before the
+ * first append of a group. */
 struct error log_open_group(struct log *log);
 /* Adds a record to the group: in memory only, nothing is written. The parts of the payload must stay where they are
  * until log_sync or log_fail. Logical records get the next LSN. */
@@ -55,7 +55,8 @@ struct error log_write(struct log *log);
 struct error log_sync(struct log *log);
 /* L3. */
 void log_fail(struct log *log);
-/* Whether bytes up to `end` of a pack count, as far as this run knows: false beyond the place where a failure ended it. */
+/* Whether bytes up to `end` of a pack count, as far as this run knows: false beyond the place where a failure ended it.
+ */
 bool log_holds(const struct log *log, uint64_t pack, uint64_t offset);
 /* Whether all that was written is proven by a `synced` of a later record; if not a BARRIER is due. */
 bool log_wants_barrier(const struct log *log);

@@ -1,7 +1,7 @@
 /* What lives here: walking the chain of packs behind the state of the index and folding what is found.
  *
- * Every pack but the newest ends where its successor says; the newest ends by the rule of pack_find_end(). Within a pack
- * bad records before its end are damage: reported, fenced, the rest is read. */
+ * Every pack but the newest ends where its successor says; the newest ends by the rule of pack_find_end(). Within a
+ * pack bad records before its end are damage: reported, fenced, the rest is read. */
 #include "index/log/replay.h"
 
 #include "index/fold/fold.h"

@@ -7,7 +7,7 @@
 
 struct replay_options {
     struct packs *packs;
-    struct db *db;                /* its state row says where to begin */
+    struct db *db;                                                /* its state row says where to begin */
     void (*progress)(void *context, uint64_t done, uint64_t all); /* bytes; may be NULL */
     /* A damaged or void stretch of a pack. May be NULL. */
     void (*finding)(void *context, bool damage, const char *text);

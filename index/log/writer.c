@@ -1,5 +1,5 @@
-/* What lives here: the writer's thread and its helper, which saves checkpoints and seals packs. `lock` guards the queue,
- * the flags and the figures; the log, the fold and the index transaction belong to the writer's thread alone. */
+/* What lives here: the writer's thread and its helper, which saves checkpoints and seals packs. `lock` guards the
+ * queue, the flags and the figures; the log, the fold and the index transaction belong to the writer's thread alone. */
 #include "index/log/writer.h"
 
 #include "codecs/base/log.h"
@@ -84,10 +84,9 @@ static struct error append_logical(struct writer *w, struct write_request *r, ui
     TRY(buf_error(&r->payload));
     TRY(log_append(w->log, type, true, &part, 1, &r->place));
     r->lsn = r->place.lsn;
-    struct record_header header = {.type = type, .length = r->payload.size, .lsn = r->place.lsn,
-                                   .time_ns = r->place.time_ns};
-    struct fold_place place = {r->place.pack, r->place.offset,
-                               r->place.offset + record_extent(r->payload.size)};
+    struct record_header header = {
+        .type = type, .length = r->payload.size, .lsn = r->place.lsn, .time_ns = r->place.time_ns};
+    struct fold_place place = {r->place.pack, r->place.offset, r->place.offset + record_extent(r->payload.size)};
     return fold_apply(w->fold, &header, &place, r->payload.data, r->payload.size);
 }
 

@@ -1,5 +1,5 @@
-/* What lives here: encoding and checking of pack headers, record headers and fields, as pacs-pack(5) has them. What does
- * not: which records follow which (log/), what a payload means (fold/). */
+/* What lives here: encoding and checking of pack headers, record headers and fields, as pacs-pack(5) has them. What
+ * does not: which records follow which (log/), what a payload means (fold/). */
 #include "index/pack/format.h"
 
 #include "codecs/chunk/chunk.h"

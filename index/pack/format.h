@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define PACK_FORMAT 1
-#define PACK_HEADER_MIN 104  /* without replaced packs */
+#define PACK_HEADER_MIN 104 /* without replaced packs */
 #define PACK_REPLACED_MAX 4096
 #define RECORD_HEADER_SIZE 64
 #define RECORD_PAYLOAD_MAX (UINT32_C(64) << 20)
@@ -25,9 +25,9 @@ struct pack_replaced {
 struct pack_header {
     uint8_t uuid[16];
     uint64_t number;
-    uint64_t first_lsn;      /* of the first logical record in it, or the next one given if it stays empty */
-    uint64_t previous;       /* number of the pack before it; 0: none */
-    uint64_t previous_end;   /* where that one ends: beyond it nothing counts */
+    uint64_t first_lsn;    /* of the first logical record in it, or the next one given if it stays empty */
+    uint64_t previous;     /* number of the pack before it; 0: none */
+    uint64_t previous_end; /* where that one ends: beyond it nothing counts */
     uint64_t created_ns;
     uint32_t replaced_count; /* entries at pack_header_replaced() */
     uint32_t size;           /* of the whole header: records begin here */
@@ -35,13 +35,13 @@ struct pack_header {
 
 /* Numbers are permanent. Those of later issues are reserved here, so that no two features meet on one. */
 enum record_type {
-    RECORD_CHUNK = 1,    /* bytes of an instance; no LSN: it belongs to the INSTANCE that lists it */
+    RECORD_CHUNK = 1, /* bytes of an instance; no LSN: it belongs to the INSTANCE that lists it */
     RECORD_INSTANCE = 2,
     RECORD_DUPLICATE = 3, /* a data set that is here came again: its origin */
     RECORD_DICTIONARY = 4,
-    RECORD_BARRIER = 5,  /* all before `synced` was durable; no LSN */
-    RECORD_SEAL = 6,     /* the last of a pack; no LSN */
-    RECORD_TABLE = 7,    /* a part of the seal's table of records; no LSN */
+    RECORD_BARRIER = 5, /* all before `synced` was durable; no LSN */
+    RECORD_SEAL = 6,    /* the last of a pack; no LSN */
+    RECORD_TABLE = 7,   /* a part of the seal's table of records; no LSN */
     RECORD_PATIENT_UPDATE = 16,
     RECORD_MERGE = 17,
     RECORD_STUDY_UPDATE = 18,
@@ -87,18 +87,18 @@ bool record_header_read(struct record_header *header, const uint8_t from[RECORD_
 /* The payload of a logical record is a sequence of fields: number (2 bytes), 0 (2 bytes), length (4 bytes), value. A
  * reader passes over numbers that it does not know. Numbers are permanent. */
 enum field {
-    FIELD_SHA256 = 1,       /* of the data set as sent */
-    FIELD_DATA_SIZE = 2,    /* u64: its length */
-    FIELD_SYNTAX = 3,       /* transfer syntax UID */
-    FIELD_CHUNKS = 4,       /* chunk_place entries in order */
-    FIELD_META = 5,         /* what stands before the data set, behind 128 zero bytes */
-    FIELD_PREFIX = 6,       /* the same where the preamble is not zeros or there is none: all of it */
-    FIELD_PIXEL = 7,        /* u64 offset of the value of Pixel Data, u64 first byte behind the element */
-    FIELD_ATTRIBUTE = 8,    /* u32 tag, UTF-8 text; once an attribute */
-    FIELD_SHAPE = 9,        /* see shape_write() */
-    FIELD_JSON = 10,        /* u8 version of the generator, u64 size of the text */
-    FIELD_POSITION = 11,    /* IEEE 754 double: millimetres along the normal of the plane */
-    FIELD_ORIGIN = 12,      /* how, calling AE, called AE, address, implementation, file, our version; NUL behind each */
+    FIELD_SHA256 = 1,    /* of the data set as sent */
+    FIELD_DATA_SIZE = 2, /* u64: its length */
+    FIELD_SYNTAX = 3,    /* transfer syntax UID */
+    FIELD_CHUNKS = 4,    /* chunk_place entries in order */
+    FIELD_META = 5,      /* what stands before the data set, behind 128 zero bytes */
+    FIELD_PREFIX = 6,    /* the same where the preamble is not zeros or there is none: all of it */
+    FIELD_PIXEL = 7,     /* u64 offset of the value of Pixel Data, u64 first byte behind the element */
+    FIELD_ATTRIBUTE = 8, /* u32 tag, UTF-8 text; once an attribute */
+    FIELD_SHAPE = 9,     /* see shape_write() */
+    FIELD_JSON = 10,     /* u8 version of the generator, u64 size of the text */
+    FIELD_POSITION = 11, /* IEEE 754 double: millimetres along the normal of the plane */
+    FIELD_ORIGIN = 12,   /* how, calling AE, called AE, address, implementation, file, our version; NUL behind each */
     FIELD_ASSOCIATION = 13, /* u64 */
     FIELD_FOLDER = 20,      /* decision: u64 id, u64 number in the parent, u8 new, name */
     FIELD_PATIENT = 21,
@@ -117,8 +117,8 @@ enum field {
 struct chunk_place {
     uint64_t raw_end; /* bytes of the data set up to and with this chunk */
     uint64_t pack;
-    uint64_t offset;  /* of its record's header */
-    uint32_t length;  /* of its record's payload */
+    uint64_t offset; /* of its record's header */
+    uint32_t length; /* of its record's payload */
     uint32_t raw_size;
 };
 #define CHUNK_PLACE_SIZE 32

@@ -18,9 +18,9 @@ struct packs;
 struct pack_info {
     struct pack_header header;
     uint64_t file_size;
-    uint64_t end;     /* stated by the successor; 0 for the newest pack: see pack_find_end() */
-    bool valid;       /* the header holds; else `why` */
-    bool replaced;    /* a later pack of compaction stands for it */
+    uint64_t end;  /* stated by the successor; 0 for the newest pack: see pack_find_end() */
+    bool valid;    /* the header holds; else `why` */
+    bool replaced; /* a later pack of compaction stands for it */
     char why[160];
 };
 
@@ -50,10 +50,10 @@ struct scan_record {
 };
 
 struct scan_options {
-    uint64_t from;      /* a record's offset; 0: behind the header */
-    uint64_t end;       /* records that begin here or later do not count */
-    bool chunk_bytes;   /* read the payloads of chunks too, and prove them */
-    bool fence;         /* a bad record is damage: report it, search for the next good one, go on. Else: stop there */
+    uint64_t from;    /* a record's offset; 0: behind the header */
+    uint64_t end;     /* records that begin here or later do not count */
+    bool chunk_bytes; /* read the payloads of chunks too, and prove them */
+    bool fence;       /* a bad record is damage: report it, search for the next good one, go on. Else: stop there */
     /* A damaged stretch [from, to). */
     void (*damage)(void *context, uint64_t number, uint64_t from, uint64_t to, const char *what);
     struct error (*record)(void *context, uint64_t number, const struct scan_record *record);
@@ -62,9 +62,9 @@ struct scan_options {
 /* `*stopped`: the offset of the first byte that is no valid record (or `end`). */
 struct error pack_scan(struct packs *packs, uint64_t number, const struct scan_options *options, uint64_t *stopped);
 
-/* Where the newest pack ends (pacs-pack(5), Recovery): D is the largest of all valid `synced` and `known` (a checkpoint;
- * 0: none); bad records before D are damage; from D on the contiguous run of records whose header and payload hold is
- * accepted; `*end` is the first failure. `*durable` is D. */
+/* Where the newest pack ends (pacs-pack(5), Recovery): D is the largest of all valid `synced` and `known` (a
+ * checkpoint; 0: none); bad records before D are damage; from D on the contiguous run of records whose header and
+ * payload hold is accepted; `*end` is the first failure. `*durable` is D. */
 struct error pack_find_end(struct packs *packs, uint64_t number, uint64_t known, uint64_t *durable, uint64_t *end);
 
 #endif

@@ -3,10 +3,10 @@
  * A record is valid if and only if its 64 header bytes carry the magic number and the checksum seeded with archive,
  * pack and offset, its length is within RECORD_PAYLOAD_MAX and the pack's end, and the payload has its checksum.
  *
- *  S1  A record before the durable point D that is not valid is damage: it is reported and fenced, what follows is read.
- *  S2  From D on, records count up to the first that is not valid; that place is END, all beyond it is void.
- *  S3  `synced` of a valid header proves what lies before it, wherever the header itself stands: a good header far
- *      behind a bad record moves D only as far as its own `synced`.
+ *  S1  A record before the durable point D that is not valid is damage: it is reported and fenced, what follows is
+ * read. S2  From D on, records count up to the first that is not valid; that place is END, all beyond it is void. S3
+ * `synced` of a valid header proves what lies before it, wherever the header itself stands: a good header far behind a
+ * bad record moves D only as far as its own `synced`.
  *
  * The file is read through one window; payloads that nobody asked for are passed over. */
 #include "codecs/chunk/chunk.h"
@@ -155,7 +155,8 @@ struct error pack_find_end(struct packs *packs, uint64_t number, uint64_t known,
     if (!err.code && !first)
         err = error_make(ERROR_DAMAGED, "pack %llu has no header", (unsigned long long)number);
 
-    /* D: from every header that holds, also beyond bad ones (S3). What lies before `known` can prove no more than it. */
+    /* D: from every header that holds, also beyond bad ones (S3). What lies before `known` can prove no more than it.
+     */
     uint64_t d = known > first ? known : first;
     struct record_header header;
     for (uint64_t at = d; !err.code && at < w.file_size;) {

@@ -22,8 +22,8 @@ struct sealing {
     int fd;
     char path[PATH_MAX];
     struct seal seal;
-    uint64_t offset;   /* of the next record to append */
-    struct buf raw;    /* entries gathered */
+    uint64_t offset; /* of the next record to append */
+    struct buf raw;  /* entries gathered */
     bool damaged;
 };
 
@@ -183,15 +183,14 @@ struct error seal_read(struct packs *packs, uint64_t number, struct seal *seal)
     struct buf payload;
     buf_init(&payload);
     TRY(packs_size(packs, number, &size));
-    struct error err = size < record_extent(SEAL_SIZE)
-                           ? error_make(ERROR_NOT_FOUND, "no seal")
-                           : packs_record(packs, number, size - record_extent(SEAL_SIZE), record_extent(SEAL_SIZE),
-                                          &header, &payload);
+    struct error err = size < record_extent(SEAL_SIZE) ? error_make(ERROR_NOT_FOUND, "no seal")
+                                                       : packs_record(packs, number, size - record_extent(SEAL_SIZE),
+                                                                      record_extent(SEAL_SIZE), &header, &payload);
     bool good = !err.code && header.type == RECORD_SEAL && payload.size == SEAL_SIZE;
     if (good) {
         const uint8_t *p = payload.data;
-        *seal = (struct seal){get_u64(p),      get_u64(p + 8),  get_u64(p + 16),
-                              get_u64(p + 24), get_u64(p + 32), get_u64(p + 40), {0}, {0}};
+        *seal = (struct seal){
+            get_u64(p), get_u64(p + 8), get_u64(p + 16), get_u64(p + 24), get_u64(p + 32), get_u64(p + 40), {0}, {0}};
         memcpy(seal->previous, p + 48, 32);
         memcpy(seal->sha256, p + 80, 32);
         good = seal->table >= seal->end && seal->table <= size;
@@ -256,13 +255,13 @@ struct error seal_scan(struct packs *packs, uint64_t number, uint64_t end,
         }
     }
     if (seen != seal.records)
-        err = error_make(ERROR_DAMAGED, "the table of pack %08llu has %llu of %llu records",
-                         (unsigned long long)number, (unsigned long long)seen, (unsigned long long)seal.records);
+        err = error_make(ERROR_DAMAGED, "the table of pack %08llu has %llu of %llu records", (unsigned long long)number,
+                         (unsigned long long)seen, (unsigned long long)seal.records);
 out:
     buf_release(&payload);
     buf_release(&raw);
-    /* The records themselves are still there: a table that is damaged is as good as none. Those applied twice are passed
-     * over by their LSN. */
+    /* The records themselves are still there: a table that is damaged is as good as none. Those applied twice are
+     * passed over by their LSN. */
     if (err.code == ERROR_DAMAGED) {
         error_release(&err);
         *sealed = false;

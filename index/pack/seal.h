@@ -1,11 +1,10 @@
 /* Layer: index/pack. The end of a full pack: a table of its logical records, and the proof that nothing was altered.
  *
- * Behind END stand TABLE records (zstd over the logical records of the pack, each as offset, header and payload) and, as
- * the very last bytes of the file, one SEAL record of fixed size:
- *   u64 END, u64 offset of the first TABLE record, u64 number of TABLE records, u64 logical records, u64 first LSN,
- *   u64 last LSN, 32 bytes: the seal of the pack before it (zeros if there is none or it has none),
- *   32 bytes: SHA-256 over that and all bytes of the file before the SEAL record's header.
- * The table lets a rebuild read one sequential stretch instead of hopping through gigabytes.
+ * Behind END stand TABLE records (zstd over the logical records of the pack, each as offset, header and payload) and,
+ * as the very last bytes of the file, one SEAL record of fixed size: u64 END, u64 offset of the first TABLE record, u64
+ * number of TABLE records, u64 logical records, u64 first LSN, u64 last LSN, 32 bytes: the seal of the pack before it
+ * (zeros if there is none or it has none), 32 bytes: SHA-256 over that and all bytes of the file before the SEAL
+ * record's header. The table lets a rebuild read one sequential stretch instead of hopping through gigabytes.
  */
 #ifndef INDEX_PACK_SEAL_H
 #define INDEX_PACK_SEAL_H
@@ -22,12 +21,12 @@ struct seal {
 
 /* ERROR_NOT_FOUND: the pack has no valid seal. */
 struct error seal_read(struct packs *packs, uint64_t number, struct seal *seal);
-/* Seals a pack that has a successor: reads it through, appends table and seal, syncs. Slow (a second a gigabyte): run it
- * beside the writer. A damaged pack is not sealed: ERROR_DAMAGED. */
+/* Seals a pack that has a successor: reads it through, appends table and seal, syncs. Slow (a second a gigabyte): run
+ * it beside the writer. A damaged pack is not sealed: ERROR_DAMAGED. */
 struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
                        const struct io_ops *io);
-/* The logical records of a sealed pack from its table, proven by their checksums. `*sealed` false: no valid seal, nothing
- * was called. */
+/* The logical records of a sealed pack from its table, proven by their checksums. `*sealed` false: no valid seal,
+ * nothing was called. */
 struct error seal_scan(struct packs *packs, uint64_t number, uint64_t end,
                        struct error (*record)(void *context, uint64_t number, const struct scan_record *record),
                        void *context, bool *sealed);
