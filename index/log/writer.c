@@ -37,7 +37,7 @@ struct writer {
     struct checkpoint *pinned, *saving;
     bool save_due, saved, save_failed, seal_due;
     uint64_t checkpoint_lsn;
-    uint64_t bytes_since, committed_ms, checkpoint_ms;
+    uint64_t checkpoint_bytes, committed_ms, checkpoint_ms; /* size of the index, times */
 
     pthread_t thread, helper;
     bool thread_runs, helper_runs;
@@ -233,7 +233,6 @@ static void run_group(struct writer *w, struct write_request *group)
     w->stats.bytes += bytes;
     w->stats.syncs += logical;
     w->stats.failed_writes += err.code != ERROR_NONE;
-    w->bytes_since += bytes + records * 1024;
     w->committed_ms = now_ms();
     if (pack && log_pack_number(w->log) != pack) {
         w->seal_due = true;
@@ -250,8 +249,8 @@ static bool checkpoint_due(struct writer *w, uint64_t now)
 {
     if (w->save_due || w->behind || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
-    return w->bytes_since >= CHECKPOINT_BYTES || now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 ||
-           now - w->committed_ms >= CHECKPOINT_IDLE_MS;
+    return db_used_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
+           now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
 }
 
 /* The previous pin goes only when the new state is durable (C1). Called with the lock held. */
@@ -283,7 +282,7 @@ static void start_checkpoint(struct writer *w)
     w->saving = checkpoint;
     w->save_due = true;
     w->checkpoint_lsn = fold_meta(w->fold)->lsn;
-    w->bytes_since = 0;
+    w->checkpoint_bytes = db_used_bytes(w->index->db);
     w->checkpoint_ms = now_ms();
     pthread_cond_signal(&w->helper_work);
     pthread_mutex_unlock(&w->lock);
@@ -452,6 +451,7 @@ struct error writer_new(struct writer **out, struct pacs *pacs, const struct log
     db_abort(txn);
     CHECK(err);
     w->checkpoint_lsn = fold_meta(w->fold)->lsn;
+    w->checkpoint_bytes = db_used_bytes(w->index->db);
     int failed = pthread_create(&w->thread, NULL, writer_thread, w);
     if (!failed) {
         w->thread_runs = true;
