@@ -116,7 +116,7 @@ struct error parse_size(const char *option, const char *text, int64_t *bytes)
 
 struct error parse_duration(const char *option, const char *text, int64_t *milliseconds)
 {
-    const struct setting row = {.key = option, .minimum = 0, .maximum = INT64_MAX};
+    const struct setting row = {.key = option, .minimum = 1, .maximum = INT64_MAX};
     if (!text)
         return NO_ERROR;
     return error_context(settings_take_duration(milliseconds, &row, "", text), "--%s", option);

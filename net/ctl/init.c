@@ -2,31 +2,18 @@
 #include "net/ctl/command.h"
 #include "net/ctl/report.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int digit_of(char c)
+/* RFC 4122: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12. */
+static struct error check_uuid(const char *text)
 {
-    const char *digits = "0123456789abcdef";
-    const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-/* RFC 4122 text; hyphens may be missing. */
-static struct error parse_uuid(const char *text, uint8_t uuid[16])
-{
-    unsigned n = 0;
-    for (const char *p = text; *p; p++) {
-        if (*p == '-')
-            continue;
-        int high = digit_of(*p), low = high < 0 ? -1 : digit_of(p[1]);
-        if (low < 0 || n == 16)
-            return error_make(ERROR_USAGE, "--uuid: \"%s\" is no UUID", text);
-        uuid[n++] = (uint8_t)(high << 4 | low);
-        p++;
-    }
-    return n == 16 ? NO_ERROR : error_make(ERROR_USAGE, "--uuid: \"%s\" is no UUID", text);
+    bool good = strlen(text) == 36;
+    for (size_t i = 0; i < 36 && good; i++)
+        good = i == 8 || i == 13 || i == 18 || i == 23 ? text[i] == '-' : isxdigit((unsigned char)text[i]) != 0;
+    return good ? NO_ERROR : error_make(ERROR_USAGE, "--uuid: \"%s\" is no UUID", text);
 }
 
 static void print_made(const char *archive, const struct archive_conf *conf)
@@ -48,7 +35,7 @@ static void print_made(const char *archive, const struct archive_conf *conf)
 struct error command_init(struct call *call)
 {
     struct archive_conf conf = {0};
-    char *quiet = NULL, *uuid = NULL;
+    char *quiet = NULL;
     struct pacs *pacs = NULL;
     struct error err = NO_ERROR;
     const struct poptOption options[] = {
@@ -61,7 +48,7 @@ struct error command_init(struct call *call)
         {"timezone", 0, POPT_ARG_STRING, &conf.timezone, 0, "of folders by date and hour, as Europe/Berlin", "ZONE"},
         {"quiet", 0, POPT_ARG_STRING, &quiet, 0, "a series has settled this long after its last arrival, as \"60 s\"",
          "DURATION"},
-        {"uuid", 0, POPT_ARG_STRING, &uuid, 0, "the archive's UUID instead of a new one", "UUID"},
+        {"uuid", 0, POPT_ARG_STRING, &conf.uuid_text, 0, "the archive's UUID instead of a new one", "UUID"},
         POPT_TABLEEND,
     };
     CHECK(call_options(call, options));
@@ -73,15 +60,15 @@ struct error command_init(struct call *call)
         call->archive = call->words[0];
     CHECK(call_archive(call));
     CHECK(parse_duration("quiet", quiet, &conf.quiet_ms));
-    if (uuid)
-        CHECK(parse_uuid(uuid, conf.uuid));
+    if (conf.uuid_text)
+        CHECK(check_uuid(conf.uuid_text));
     CHECK(pacs_init(call->archive, &conf));
     CHECK(call_read(call, &pacs));
     print_made(call->archive, pacs_conf(pacs));
 out:
     pacs_close(pacs);
-    free(uuid);
     free(quiet);
+    free(conf.uuid_text);
     free(conf.timezone);
     free(conf.instance_name);
     free(conf.series_name);

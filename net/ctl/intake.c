@@ -48,14 +48,19 @@ struct intake_job {
     struct intake *intake;
     int fd;
     bool named;
-    bool stream;
+    struct intake_stream *stream; /* NULL: a file */
     uint64_t bytes;
     char label[];
 };
 
+/* Shared by the walker, who writes, and a worker, who reads the other end. */
 struct intake_stream {
+    struct intake *intake;
     int fd;
-    bool broken; /* the reader went away */
+    bool broken;   /* the reader went away; the walker's */
+    unsigned refs; /* guarded by intake->lock, as the next */
+    bool told;     /* its refusal */
+    char *label;
 };
 
 /* ---- verdicts ---------------------------------------------------------------------------------------------------- */
@@ -150,6 +155,30 @@ bool intake_is_over(struct intake *intake)
 
 /* ---- workers ----------------------------------------------------------------------------------------------------- */
 
+/* True for the first of the two ends that has something to refuse. */
+static bool tells(struct intake_stream *stream)
+{
+    pthread_mutex_lock(&stream->intake->lock);
+    bool first = !stream->told;
+    stream->told = true;
+    pthread_mutex_unlock(&stream->intake->lock);
+    return first;
+}
+
+static void stream_put(struct intake_stream *stream)
+{
+    if (!stream)
+        return;
+    struct intake *intake = stream->intake;
+    pthread_mutex_lock(&intake->lock);
+    unsigned left = --stream->refs;
+    pthread_mutex_unlock(&intake->lock);
+    if (left)
+        return;
+    free(stream->label);
+    free(stream);
+}
+
 static long read_fd(void *context, void *to, size_t size)
 {
     const int *fd = context;
@@ -228,8 +257,10 @@ static void work(struct job *base)
     } else if (guessed && !job->named && (err.code == ERROR_MALFORMED || err.code == ERROR_MISMATCH)) {
         intake_skip(intake, job->label, error_text(&err));
         error_release(&err);
-    } else {
+    } else if (!job->stream || tells(job->stream)) {
         intake_refuse(intake, job->label, err);
+    } else {
+        error_release(&err);
     }
 out:
     pthread_mutex_lock(&intake->lock);
@@ -237,17 +268,20 @@ out:
     pthread_mutex_unlock(&intake->lock);
     report_advance(intake->report, 1, job->bytes);
     close(job->fd);
+    stream_put(job->stream);
     free(job);
 }
 
 /* ---- giving ------------------------------------------------------------------------------------------------------ */
 
-static void submit(struct intake *intake, int fd, const char *label, bool named, bool stream, uint64_t bytes)
+static void submit(struct intake *intake, int fd, const char *label, bool named, struct intake_stream *stream,
+                   uint64_t bytes)
 {
     size_t size = strlen(label) + 1;
     struct intake_job *job = calloc(1, sizeof *job + size);
     if (!job) {
         close(fd);
+        stream_put(stream);
         intake_refuse(intake, label, error_make(ERROR_NO_MEMORY, "no memory"));
         return;
     }
@@ -263,7 +297,7 @@ static void submit(struct intake *intake, int fd, const char *label, bool named,
 
 void intake_give(struct intake *intake, int fd, const char *label, bool named, uint64_t bytes)
 {
-    submit(intake, fd, label, named, false, bytes);
+    submit(intake, fd, label, named, NULL, bytes);
 }
 
 struct error intake_give_bytes(struct intake *intake, const void *bytes, size_t size, const char *label, bool named)
@@ -280,25 +314,31 @@ struct error intake_give_bytes(struct intake *intake, const void *bytes, size_t 
         }
         done += n > 0 ? (size_t)n : 0;
     }
-    submit(intake, fd, label, named, false, 0);
+    submit(intake, fd, label, named, NULL, 0);
     return NO_ERROR;
 }
 
 struct error intake_stream_begin(struct intake *intake, const char *label, struct intake_stream **stream)
 {
     int ends[2];
-    *stream = calloc(1, sizeof **stream);
-    if (!*stream)
+    struct intake_stream *s = calloc(1, sizeof *s);
+    *stream = NULL;
+    if (!s || !(s->label = strdup(label))) {
+        free(s);
         return error_make(ERROR_NO_MEMORY, "no memory");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        free(*stream);
-        *stream = NULL;
-        return error_system(errno, "a socket pair");
     }
-    (*stream)->fd = ends[0];
-    if (send(ends[1], "", 1, MSG_NOSIGNAL) != 1)
-        (*stream)->broken = true;
-    submit(intake, ends[1], label, false, true, 0);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        int number = errno;
+        free(s->label);
+        free(s);
+        return error_system(number, "a socket pair");
+    }
+    s->intake = intake;
+    s->fd = ends[0];
+    s->refs = 2;
+    s->broken = send(ends[1], "", 1, MSG_NOSIGNAL) != 1;
+    *stream = s;
+    submit(intake, ends[1], label, false, s, 0);
     return NO_ERROR;
 }
 
@@ -313,13 +353,23 @@ bool intake_stream_write(struct intake_stream *stream, const void *bytes, size_t
     return !stream->broken;
 }
 
-void intake_stream_end(struct intake_stream *stream, bool whole)
+void intake_stream_end(struct intake_stream *stream)
 {
     char byte;
-    if (whole && recv(stream->fd, &byte, 1, MSG_DONTWAIT) < 0)
+    if (recv(stream->fd, &byte, 1, MSG_DONTWAIT) < 0)
         stream->broken = true;
     close(stream->fd);
-    free(stream);
+    stream_put(stream);
+}
+
+void intake_stream_fail(struct intake_stream *stream, struct error err)
+{
+    if (tells(stream) && err.code != ERROR_RETRY)
+        intake_refuse(stream->intake, stream->label, err);
+    else
+        error_release(&err);
+    close(stream->fd);
+    stream_put(stream);
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------- */

@@ -37,12 +37,14 @@ void intake_give(struct intake *intake, int fd, const char *label, bool named, u
 struct error intake_give_bytes(struct intake *intake, const void *bytes, size_t size, const char *label, bool named);
 
 /* A long member of an archive, known to be DICOM: written piece by piece. A stream that is not ended by
- * intake_stream_end() breaks for its reader, so that half a member is never taken for a whole one. */
+ * intake_stream_end() breaks for its reader: half a member is never taken for a whole one. */
 struct intake_stream;
 struct error intake_stream_begin(struct intake *intake, const char *label, struct intake_stream **stream);
 /* False when its reader has had enough: the rest is not wanted. */
 bool intake_stream_write(struct intake_stream *stream, const void *bytes, size_t size);
-void intake_stream_end(struct intake_stream *stream, bool whole);
+void intake_stream_end(struct intake_stream *stream);
+/* Ends it broken, with a reason (released). Whichever end fails first is the one that is told. */
+void intake_stream_fail(struct intake_stream *stream, struct error err);
 
 /* Verdicts that need no worker. */
 void intake_skip(struct intake *intake, const char *label, const char *reason);

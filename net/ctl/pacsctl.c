@@ -62,6 +62,7 @@ static struct error find_command(const char *name, const struct command **comman
 static struct error run_command(const char **words, const char *archive, int *status)
 {
     struct call call = {.archive = archive};
+    const char *name = words[0]; /* popt frees what it gave: it must find it again */
     char title[64];
     struct error err = NO_ERROR;
     CHECK(find_command(words[0], &call.command));
@@ -76,6 +77,7 @@ static struct error run_command(const char **words, const char *archive, int *st
     *status = call.status;
 out:
     poptFreeContext(call.options);
+    words[0] = name;
     free(call.given);
     return err;
 }

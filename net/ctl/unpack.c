@@ -264,11 +264,14 @@ static void stream(struct member *member)
     ssize_t n = 0;
     while (wanted && (n = take(member, member->block, sizeof member->block)) > 0)
         wanted = intake_stream_write(stream, member->block, (size_t)n);
-    intake_stream_end(stream, wanted && n == 0);
-    if (n < 0)
-        refuse_member(member);
-    else if (!wanted)
-        pass_over(member);
+    if (n < 0) {
+        intake_stream_fail(stream, member->failure);
+        member->failure = NO_ERROR;
+    } else {
+        intake_stream_end(stream);
+        if (!wanted)
+            pass_over(member);
+    }
 }
 
 /* A member whose first bytes are known. */

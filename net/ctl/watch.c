@@ -173,7 +173,8 @@ static struct error settle(struct watch *watch, uint64_t now_ns)
     }
 out:
     watch->count -= done;
-    memmove(watch->pending, watch->pending + done, watch->count * sizeof *watch->pending);
+    if (done)
+        memmove(watch->pending, watch->pending + done, watch->count * sizeof *watch->pending);
     return err;
 }
 

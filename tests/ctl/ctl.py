@@ -41,7 +41,7 @@ def main():
         except Exception:
             failed += 1
             print("FAILED", function.__name__)
-            traceback.print_exc(file=sys.stdout)
+            print("\n".join(traceback.format_exc().splitlines()[-40:]))
         finally:
             shutil.rmtree(here, ignore_errors=True)
     print(f"{len(CASES)} cases, {failed} failed")

@@ -73,6 +73,24 @@ def import_long_members_through_the_daemon(here):
 
 
 @case
+def import_long_member_cut_short_through_the_daemon(here):
+    archive = new_archive(here)
+    whole = dicom(rows=40000, Columns=64, PixelData=os.urandom(40000 * 64 * 2))
+    path = os.path.join(here, "t.tar")
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("a.dcm")
+        info.size = len(whole) + (1 << 20)
+        tar.addfile(info, io.BytesIO(whole + bytes(1 << 20)))
+    with open(path, "r+b") as file:
+        file.truncate(512 + len(whole))
+    with Daemon(archive):
+        by = verdicts(pacsctl("import", "--json", path, archive=archive, status=1))
+        equal(list(by), ["refused"])
+        equal(len(by["refused"]), 1)
+        equal(pacsctl("find", "--json", "--level=instance", archive=archive).out, "")
+
+
+@case
 def rebuild_is_refused_while_the_daemon_runs(here):
     archive = new_archive(here)
     with Daemon(archive):

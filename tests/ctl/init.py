@@ -41,7 +41,7 @@ def init_by_A_and_by_environment(here):
 @case
 def init_templates_that_do_not_hold(here):
     for option in ["--patient-name={nme}", "--study-name={date", "--series-name={number:x}", "--instance-name={bogus}",
-                   "--patients=sideways", "--timezone=Mars/Olympus", "--quiet=soon"]:
+                   "--patients=sideways", "--timezone=Mars/Olympus", "--quiet=soon", "--quiet=0"]:
         pacsctl("init", option, os.path.join(here, "a"), status=2)
         assert not os.path.exists(os.path.join(here, "a", "archive.conf")), option
 

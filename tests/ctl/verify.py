@@ -10,7 +10,7 @@ from ctl import ROOT_UID, case, dicom, equal, holds, main, new_archive, pacsctl,
 def filled(here, count=20):
     archive = new_archive(here)
     for i in range(1, count + 1):
-        write(here, "in", f"{i:02}.dcm", data=dicom(instance=i, rows=64, PixelData=os.urandom(512)))
+        write(here, "in", f"{i:02}.dcm", data=dicom(instance=i, rows=16384, PixelData=os.urandom(131072)))
     pacsctl("import", "-q", "-j1", os.path.join(here, "in"), archive=archive)
     return archive
 
@@ -36,7 +36,7 @@ def verify_clean(here):
     equal(line["finding"], "summary")
     equal(line["instances"], 20)
     equal(line["damaged"], 0)
-    assert line["bytes"] > 20 * 512
+    assert line["bytes"] > 20 * 131072
 
 
 @case
@@ -119,8 +119,8 @@ def stats_by_modality(here):
 @case
 def status_counts_the_quarantine(here):
     archive = filled(here, 1)
-    path = write(here, "bad.dcm", data=dicom(instance=99)[:-20])
-    pacsctl("import", path, archive=archive, status=1)
+    write(archive, "quarantine", "1.dcm", data=b"x")
+    write(archive, "quarantine", "1.dcm.reason", data=b"x")
     equal(json.loads(pacsctl("status", "--json", archive=archive).out)["quarantined"], 1)
 
 

@@ -14,7 +14,7 @@ WAIT_S = 60
 class Watch:
     def __init__(self, archive, *options):
         self.process = subprocess.Popen([PACSCTL, "-A", archive, "watch", "--json", *options], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, bufsize=0)
 
     def line(self):
         ready, _, _ = select.select([self.process.stdout], [], [], WAIT_S)
@@ -38,7 +38,7 @@ def told(archive, *options):
 
 @case
 def watch_from_the_beginning(here):
-    archive = new_archive(here, "--quiet=0")
+    archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, dicom(instance=1), dicom(instance=2), dicom(series=2))
     events = told(archive, "--from=0")
     arrivals = [e for e in events if e["event"] == "stored"]
@@ -54,7 +54,7 @@ def watch_from_the_beginning(here):
 
 @case
 def watch_from_an_lsn_is_the_rest(here):
-    archive = new_archive(here, "--quiet=0")
+    archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, *[dicom(series=1 + i % 2, instance=i) for i in range(1, 6)])
     everything = told(archive, "--from=0")
     for i, event in enumerate(everything):
@@ -89,7 +89,7 @@ def watch_follows_and_ends_on_signals(here):
 
 @case
 def watch_from_now_tells_only_what_comes(here):
-    archive = new_archive(here, "--quiet=0")
+    archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, dicom(instance=1))
     watch = Watch(archive)
     time.sleep(0.5)
@@ -127,7 +127,7 @@ def watch_tells_versions_and_variants(here):
 
 @case
 def watch_for_people(here):
-    archive = new_archive(here, "--quiet=0")
+    archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, dicom())
     lines = pacsctl("watch", "--from=0", "--no-follow", archive=archive).lines()
     holds("stored", lines[0])
