@@ -24,7 +24,8 @@ struct control;
 /* ERROR_NOT_FOUND when no pacsd serves this archive; ERROR_REFUSED when it does not serve this user. */
 struct error control_connect(struct control **control, const char *archive);
 void control_free(struct control *control);
-/* Imports one file: the daemon reads `fd` from its start to its end (file, memfd or pipe). `name` is kept as origin. */
+/* Imports one file: the daemon reads `fd` from its start to its end (file, memfd, pipe, or a stream
+ * socket, which unlike a pipe can tell a writer that died from one that is done). `name` is kept as origin. */
 struct error control_import(struct control *control, int fd, const char *name, struct ingest_result *result);
 /* Any verb: `words` ends with NULL, words[0] is the verb; `line` is called for each line of the answer. */
 struct error control_call(struct control *control, const char *const *words, void (*line)(void *context, const char *),

@@ -30,7 +30,7 @@ static struct error ping(const struct control_request *request, struct buf *room
 
 /* ---- import ------------------------------------------------------------------------------------------------------ */
 
-/* A pipe's writer may take its time: then a stop ends the wait. Files never wait. */
+/* The writer of a pipe or socket may take its time: then a stop ends the wait. Files never wait. */
 struct source {
     int fd, stop_fd;
     bool waits;
@@ -71,9 +71,9 @@ static struct error import(const struct control_request *request, struct buf *ro
     struct source source = {request->packet->fd, request->stop_fd, false};
     if (fstat(source.fd, &st) != 0)
         return error_system(errno, "%s", request->packet->words[1]);
-    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
-        return error_make(ERROR_USAGE, "%s: neither a file nor a pipe", request->packet->words[1]);
-    source.waits = S_ISFIFO(st.st_mode);
+    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+        return error_make(ERROR_USAGE, "%s: neither a file, a pipe nor a socket", request->packet->words[1]);
+    source.waits = !S_ISREG(st.st_mode);
     if (!source.waits && lseek(source.fd, 0, SEEK_SET) != 0)
         return error_system(errno, "%s", request->packet->words[1]);
     user_name(request->uid, user, sizeof user);

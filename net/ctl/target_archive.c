@@ -95,9 +95,7 @@ static struct error finish(struct target *target, bool whole)
 {
     struct packing *p = (struct packing *)(void *)target;
     struct error err = whole ? publish(p) : NO_ERROR;
-    if (!whole)
-        archive_write_fail(p->archive);
-    archive_write_free(p->archive);
+    archive_write_free(p->archive); /* closes it too; what is not whole is deleted */
     close(p->fd);
     if (!whole || err.code != ERROR_NONE)
         unlink(p->part);

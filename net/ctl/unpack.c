@@ -42,6 +42,7 @@ struct folder {
     struct archive *archive;
     const char *label;
     int depth;             /* 1: the file itself */
+    bool fatal;            /* libarchive can read no further, and a member's verdict says why */
     struct member *source; /* the member that it is, while that is read on; NULL at depth 1 */
 };
 
@@ -98,6 +99,7 @@ static ssize_t take(struct member *member, void *to, size_t size)
     while (n == ARCHIVE_RETRY);
     if (n < 0 && n != ARCHIVE_WARN) {
         const char *text = archive_error_string(member->folder->archive);
+        member->folder->fatal = n == ARCHIVE_FATAL;
         member->failure = error_make(ERROR_MALFORMED, "%s", text ? text : "the archive is damaged");
         return -1;
     }
@@ -211,7 +213,11 @@ static struct error hold(struct member *member, int *fd)
 static void walk_inner(struct member *member, enum archive_kind kind)
 {
     struct budget *budget = member->folder->budget;
-    struct folder inner = {budget, archive_read_new(), member->label, member->folder->depth + 1, member};
+    struct folder inner = {.budget = budget,
+                           .archive = archive_read_new(),
+                           .label = member->label,
+                           .depth = member->folder->depth + 1,
+                           .source = member};
     int fd = -1, opened = ARCHIVE_FATAL;
     struct error err = NO_ERROR;
     if (!inner.archive)
@@ -375,7 +381,7 @@ static void walk(struct folder *folder)
         intake_refuse(budget->intake, folder->label, error_make(ERROR_NO_MEMORY, "no memory for an archive"));
         goto out;
     }
-    while (!budget->over && !intake_is_over(budget->intake)) {
+    while (!folder->fatal && !budget->over && !intake_is_over(budget->intake)) {
         int code = archive_read_next_header(folder->archive, &entry);
         if (code == ARCHIVE_EOF)
             break;
@@ -403,7 +409,7 @@ out:
 void unpack(struct intake *intake, struct report *report, const struct unpack_limits *limits, int fd, const char *label)
 {
     struct budget budget = {limits, intake, report, archive_read_new(), 0, 0, false};
-    struct folder folder = {&budget, budget.top, label, 1, NULL};
+    struct folder folder = {.budget = &budget, .archive = budget.top, .label = label, .depth = 1};
     uint8_t head[4] = {0};
     if (!budget.top) {
         intake_refuse(intake, label, error_make(ERROR_NO_MEMORY, "no memory for an archive"));
