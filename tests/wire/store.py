@@ -1,5 +1,4 @@
 """C-STORE: what is sent by stock clients is kept, what is wrong is answered with the status that fits."""
-import glob
 import os
 import shutil
 import struct
@@ -23,10 +22,10 @@ def pydicom_files(*names):
 
 def case_files_in_many_syntaxes_by_dcmsend():
     files = pydicom_files(
-        "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm",
-        "MR_small_implicit.dcm", "JPEG2000.dcm", "JPEG-LL.dcm", "JPEG-lossy.dcm", "image_dfl.dcm",
-        "MR_small_jpeg_ls_lossless.dcm", "SC_rgb_jpeg_dcmtk.dcm", "rtplan.dcm", "rtdose.dcm", "reportsi.dcm",
-        "waveform_ecg.dcm", "US1_UNCR.dcm", "liver.dcm")
+        "CT_small.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "MR_small_implicit.dcm", "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "JPEG2000.dcm", "JPEG-lossy.dcm",
+        "JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_rle_32bit_2frame.dcm", "image_dfl.dcm", "liver_1frame.dcm",
+        "rtplan.dcm", "rtdose.dcm", "rtstruct.dcm", "reportsi.dcm", "test-SR.dcm", "waveform_ecg.dcm")
     sent = 0
     with Daemon() as pacsd:
         for path in files:
@@ -48,8 +47,8 @@ def case_stock_storescu():
 def case_gdcmscu():
     files = pydicom_files("CT_small.dcm")
     with Daemon() as pacsd:
-        status, output, errors = run(daemon.client("gdcmscu"), "--store", "127.0.0.1", str(pacsd.port), *files)
-        assert status == 0, output + errors
+        # Its exit status says nothing: version 3.0.21 aborts after the release, whoever receives.
+        run(daemon.client("gdcmscu"), "--store", "127.0.0.1", str(pacsd.port), *files)
         assert pacsd.counted("stored", 1), pacsd.log()
 
 
