@@ -6,14 +6,25 @@
 #include "codecs/base/json.h"
 #include "codecs/dicom/json_model.h"
 
+/* Whether it came under its plain name. The size counted at ingest, before that was decided, is for that name. */
+static bool came_plain(const struct instance_row *row)
+{
+    return (row->flags & INSTANCE_SHOWN) && !(row->flags & INSTANCE_ELSEWHERE);
+}
+
 /* Bulk data are named by the path in uids/, relative to the mount, under which this edition came: what shows now may
  * change, the text of an edition does not. */
 static void bulk_uri(const struct instance_facts *facts, const struct instance_row *row, struct buf *uri)
 {
     buf_printf(uri, "uids/%s/%s/%s", facts->study_uid, facts->series_uid, facts->uid);
-    if (!(row->flags & INSTANCE_SHOWN) || (row->flags & INSTANCE_ELSEWHERE))
+    if (!came_plain(row))
         buf_printf(uri, "@%u", row->version);
     buf_text(uri, file_kind_by_code(FILE_DCM)->name);
+}
+
+static bool is_counted(const struct instance_row *row)
+{
+    return row->json_version == JSON_MODEL_VERSION && came_plain(row);
 }
 
 static struct error row_of(struct tree *tree, uint64_t id, struct instance_row *row)
@@ -41,7 +52,7 @@ static struct error render_to(struct tree *tree, uint64_t id, json_sink sink, vo
     CHECK(json_model_new(&model, sink, context, facts.syntax, buf_string(&uri), facts.prefix_size, false));
     CHECK(pacs_file_tokens(held_file(file), 0, json_model_token, model));
     CHECK(json_model_finish(model, size, NULL));
-    if (row.json_version == JSON_MODEL_VERSION && *size != row.json_size)
+    if (is_counted(&row) && *size != row.json_size)
         err = error_make(ERROR_BROKEN, "JSON of instance %s: %llu bytes, announced %llu", facts.uid,
                          (unsigned long long)*size, (unsigned long long)row.json_size);
 out:
@@ -75,7 +86,7 @@ static struct error render(void *context, struct buf *out)
 struct error file_json_size(const struct request *request, const struct instance_row *row, uint64_t *size)
 {
     struct text text = {.tree = request->tree, .id = row->id};
-    if (row->json_version != JSON_MODEL_VERSION)
+    if (!is_counted(row))
         return size_from_cache(request, node_inode(NODE_FILE, row->id, FILE_JSON), count, &text, size);
     *size = row->json_size;
     return NO_ERROR;

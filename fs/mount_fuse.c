@@ -62,6 +62,14 @@ static void answer_error(fuse_req_t request, struct error *err)
     error_release(err);
 }
 
+/* Bytes that cannot be made out of what is stored are an I/O error, whatever is wrong with them. */
+static void answer_read_error(fuse_req_t request, struct error *err)
+{
+    if (err->code != ERROR_NOT_FOUND && err->code != ERROR_NO_MEMORY && err->code != ERROR_RETRY)
+        err->code = ERROR_DAMAGED;
+    answer_error(request, err);
+}
+
 static void to_stat(const struct mount *mount, const struct attr *attr, struct stat *st)
 {
     static const mode_t types[] = {
@@ -191,7 +199,7 @@ static void op_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t off
     struct error err =
         tree_read(mount_of(request)->tree, inode, (uint64_t)offset, size < REPLY_MAX ? size : REPLY_MAX, &piece);
     if (err.code != ERROR_NONE) {
-        answer_error(request, &err);
+        answer_read_error(request, &err);
     } else {
         struct iovec part = {.iov_base = (void *)(uintptr_t)piece.data, .iov_len = piece.size};
         fuse_reply_iov(request, &part, piece.size != 0);
