@@ -322,15 +322,25 @@ static void generation_put(struct pacs *pacs, struct generation *g)
 struct error pacs_follow(struct pacs *pacs)
 {
     struct generation *g, *old;
-    TRY(generation_open(pacs, pacs->writer != NULL, &g));
+    uint32_t number;
+    char *folder;
+    TRY(recover_current(pacs, &number, &folder));
+    free(folder);
+    pthread_mutex_lock(&pacs->follow_lock);
     pthread_mutex_lock(&pacs->index_lock);
-    old = pacs->index;
-    bool same = old && old->number == g->number;
-    if (!same)
-        pacs->index = g;
+    bool same = pacs->index->number == number;
     pthread_mutex_unlock(&pacs->index_lock);
-    generation_put(pacs, same ? g : old);
-    return NO_ERROR;
+    /* Never the same one twice in a process: closing the second would drop the locks of the first. */
+    struct error err = same ? NO_ERROR : generation_open(pacs, pacs->writer != NULL, &g);
+    if (!same && !err.code) {
+        pthread_mutex_lock(&pacs->index_lock);
+        old = pacs->index;
+        pacs->index = g;
+        pthread_mutex_unlock(&pacs->index_lock);
+        generation_put(pacs, old);
+    }
+    pthread_mutex_unlock(&pacs->follow_lock);
+    return err;
 }
 
 /* A reader finds an index that it must not believe: recover it if the lock is free and the folder ours, else wait for
@@ -343,8 +353,14 @@ static struct error wait_for_trust(struct pacs *pacs)
             return NO_ERROR;
         struct error locked = take_lock(pacs);
         if (!locked.code) {
+            char path[PATH_MAX];
             error_release(&err);
-            err = recover_index(pacs, false, NULL);
+            pacs_part(pacs, "run/clock", path);
+            err = clock_open(&pacs->clock, path, true); /* what was recovered is told to other mounts */
+            if (!err.code)
+                err = recover_index(pacs, false, NULL);
+            clock_close(pacs->clock);
+            pacs->clock = NULL;
             release_lock(pacs);
             return err;
         }
@@ -393,6 +409,7 @@ struct error pacs_open(struct pacs **out, const char *path, const struct pacs_op
     pacs->io = &io_system;
     pacs->options = *options;
     pthread_mutex_init(&pacs->index_lock, NULL);
+    pthread_mutex_init(&pacs->follow_lock, NULL);
     pthread_mutex_init(&pacs->space_lock, NULL);
     pacs->path = realpath(path, NULL);
     if (!pacs->path) {
@@ -444,6 +461,7 @@ void pacs_close(struct pacs *pacs)
     release_lock(pacs);
     conf_release(&pacs->conf);
     pthread_mutex_destroy(&pacs->index_lock);
+    pthread_mutex_destroy(&pacs->follow_lock);
     pthread_mutex_destroy(&pacs->space_lock);
     free(pacs->path);
     free(pacs);
@@ -494,7 +512,7 @@ struct error pacs_begin(struct pacs *pacs, struct pacs_txn **out)
         return error_make(ERROR_NO_MEMORY, "%s: out of memory", pacs->path);
     uint32_t current = clock_generation(pacs->clock);
     pthread_mutex_lock(&pacs->index_lock);
-    bool old = current && pacs->index->number != current;
+    bool old = current > pacs->index->number;
     pthread_mutex_unlock(&pacs->index_lock);
     struct error err = old ? pacs_follow(pacs) : NO_ERROR;
     pthread_mutex_lock(&pacs->index_lock);

@@ -33,6 +33,7 @@ struct pacs {
 
     pthread_mutex_t index_lock; /* guards `index` and the users of generations */
     struct generation *index;
+    pthread_mutex_t follow_lock; /* one thread at a time looks for another index */
 
     struct dictionaries *dictionaries;
     struct pool *pool;     /* with PACS_WRITE */

@@ -6,6 +6,7 @@
 #include "codecs/base/buf.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NO_DATA_SET 0x0101   /* Command Data Set Type (0000,0800) */
@@ -78,8 +79,10 @@ static struct error parse(const uint8_t *bytes, size_t size, struct command *com
     command->field = taken.field;
     command->message_id = taken.message_id;
     command->has_data_set = taken.data_set_type != NO_DATA_SET;
-    strcpy(command->sop_class, *taken.sop_class ? taken.sop_class : taken.requested_class);
-    strcpy(command->sop_instance, *taken.sop_instance ? taken.sop_instance : taken.requested_instance);
+    snprintf(command->sop_class, sizeof command->sop_class, "%s",
+             *taken.sop_class ? taken.sop_class : taken.requested_class);
+    snprintf(command->sop_instance, sizeof command->sop_instance, "%s",
+             *taken.sop_instance ? taken.sop_instance : taken.requested_instance);
     return NO_ERROR;
 }
 

@@ -170,7 +170,8 @@ static const char *range_hyphen(const char *vr, const char *text)
 {
     for (const char *p = strchr(text, '-'); p; p = strchr(p + 1, '-')) {
         size_t digits = strspn(p + 1, "0123456789");
-        bool offset = vr[1] == 'T' && p != text && digits == 4 && atoi(p + 1) <= 1400 && (!p[5] || p[5] == '-');
+        bool offset =
+            vr[1] == 'T' && p != text && digits == 4 && strtol(p + 1, NULL, 10) <= 1400 && (!p[5] || p[5] == '-');
         if (!offset)
             return p;
     }

@@ -9,6 +9,7 @@
 
 #include "codecs/dicom/names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,7 +179,7 @@ static struct error next_of_names(struct walk *walk, struct pacs_txn *txn, uint6
         error_release(&err);
         walk->source_range++;
         walk->source_in_key = false;
-        strcpy(walk->source_key, ranges[walk->source_range].behind);
+        snprintf(walk->source_key, sizeof walk->source_key, "%s", ranges[walk->source_range].behind);
     }
     buf_release(&folded);
     return err;

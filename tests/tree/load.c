@@ -39,7 +39,8 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return 2;
-    struct archive_conf conf = {.timezone = getenv("LOAD_TIMEZONE"), .patients = getenv("LOAD_PATIENTS"),
+    struct archive_conf conf = {.timezone = getenv("LOAD_TIMEZONE"),
+                                .patients = getenv("LOAD_PATIENTS"),
                                 .quiet_ms = getenv("LOAD_QUIET_MS") ? atoll(getenv("LOAD_QUIET_MS")) : 0};
     struct pacs_options options = pacs_options_default();
     struct pacs *pacs;

@@ -37,7 +37,7 @@ static int check_failures, check_count;
         check_count++;                                                                                                 \
         if (check_error.code != (wanted)) {                                                                            \
             check_failures++;                                                                                          \
-            fprintf(stderr, "%s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #expression, error_name(check_error.code),      \
+            fprintf(stderr, "%s:%d: %s: %s (%s)\n", __FILE__, __LINE__, #expression, error_name(check_error.code),     \
                     error_text(&check_error));                                                                         \
         }                                                                                                              \
         error_release(&check_error);                                                                                   \
