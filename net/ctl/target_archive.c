@@ -126,9 +126,13 @@ static struct error open_archive(struct packing *p)
     p->archive = archive_write_new();
     if (!p->archive)
         return error_make(ERROR_NO_MEMORY, "no memory");
-    if (formats[i].filter(p->archive) < ARCHIVE_WARN || formats[i].format(p->archive) < ARCHIVE_WARN ||
-        archive_write_set_format_option(p->archive, NULL, "hdrcharset", "UTF-8") < ARCHIVE_WARN ||
-        archive_write_open_fd(p->archive, p->fd) < ARCHIVE_WARN)
+    if (formats[i].filter(p->archive) < ARCHIVE_WARN || formats[i].format(p->archive) < ARCHIVE_WARN)
+        return failed(p);
+    /* A format that knows no such option says so; that is no failure. Pixels gain little beyond the first level. */
+    archive_write_set_format_option(p->archive, NULL, "hdrcharset", "UTF-8");
+    archive_write_set_format_option(p->archive, NULL, "compression-level", "1");
+    archive_write_set_filter_option(p->archive, NULL, "compression-level", "1");
+    if (archive_write_open_fd(p->archive, p->fd) < ARCHIVE_WARN)
         return failed(p);
     return NO_ERROR;
 }
