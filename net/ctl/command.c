@@ -61,8 +61,8 @@ struct error call_options(struct call *call, const struct poptOption *rows)
         POPT_TABLEEND,
     };
     const struct poptOption all[] = {
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)rows, 0, "Options:", NULL},
-        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)(uintptr_t)common, 0, "For every command:", NULL},
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (struct poptOption *)rows, 0, "Options:", NULL},
+        {NULL, 0, POPT_ARG_INCLUDE_TABLE, (struct poptOption *)common, 0, "For every command:", NULL},
         POPT_TABLEEND,
     };
     call->options = poptGetContext("pacsctl", call->argc, call->argv, all, 0);

@@ -49,7 +49,7 @@ static struct error take(struct pacs *pacs, uint64_t *after, struct shown *shown
     struct pacs_txn *txn;
     struct conflict_row row;
     TRY(pacs_begin(pacs, &txn));
-    struct error err = NO_ERROR;
+    struct error err;
     CHECK(pacs_next_conflict(txn, *after, &row));
     *after = row.id;
     snprintf(shown->number, sizeof shown->number, "%llu", (unsigned long long)row.id);
@@ -114,7 +114,7 @@ struct error command_conflicts(struct call *call)
     static const char *const titles[] = {"No", "Time", "Kind", "Path", "What"};
     struct listing listing = {.json = false};
     struct pacs *pacs = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     int json = 0;
     const struct poptOption options[] = {
         {"json", 0, POPT_ARG_NONE, &json, 0, "one JSON object a line", NULL},

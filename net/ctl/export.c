@@ -116,7 +116,7 @@ static struct error write_one(struct export *x, const char *name, uint64_t id, u
 {
     struct instance_file *file;
     TRY(pacs_file_open(x->pacs, id, &file));
-    struct error err = NO_ERROR;
+    struct error err;
     *size = pacs_file_size(file);
     if (x->target->whole_only)
         CHECK(check(x, file));
@@ -275,7 +275,7 @@ struct error command_export(struct call *call)
     struct export x = {.json = false};
     struct places places = {NULL, NULL, 0};
     int json = 0, quiet = 0, flat = 0;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {
         {"output", 'o', POPT_ARG_STRING, &places.folder, 0, "the folder to write to", "DIR"},
         {"archive", 0, POPT_ARG_STRING, &places.archive, 0, "write one .zip, .tar, .tar.gz, .tar.zst instead", "FILE"},

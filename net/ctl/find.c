@@ -158,7 +158,7 @@ struct error command_find(struct call *call)
     char *level = NULL, *columns = NULL;
     int json = 0;
     long limit = 0;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {
         {"level", 0, POPT_ARG_STRING, &level, 0, "what to list: patient, study (the default), series, instance",
          "LEVEL"},

@@ -74,7 +74,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 
 static FTS *open_walk(const char *path)
 {
-    char *const paths[] = {(char *)(uintptr_t)path, NULL};
+    char *const paths[] = {(char *)path, NULL};
     return fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
 }
 
@@ -196,7 +196,7 @@ struct error command_import(struct call *call)
     const struct unpack_limits limits = UNPACK_LIMITS_DEFAULT;
     long numbers[2] = {limits.depth, limits.ratio};
     int json = 0, quiet = 0, jobs = INTAKE_JOBS_DEFAULT;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {
         {"quiet", 'q', POPT_ARG_NONE, &quiet, 0, "print only what is refused, and the summary", NULL},
         {"json", 0, POPT_ARG_NONE, &json, 0, "one JSON object a verdict, and a summary", NULL},

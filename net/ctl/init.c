@@ -37,7 +37,7 @@ struct error command_init(struct call *call)
     struct archive_conf conf = {0};
     char *quiet = NULL;
     struct pacs *pacs = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {
         {"patients", 0, POPT_ARG_STRING, &conf.patients, 0,
          "flat, initial (a level of first letters above patients), idtail (of the last digits of the ID)", "LAYOUT"},

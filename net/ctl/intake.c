@@ -413,7 +413,7 @@ static struct error find_way(struct intake *intake, const struct call *call)
 struct error intake_new(struct intake **out, const struct call *call, const struct intake_options *options,
                         struct report *report)
 {
-    struct error err = NO_ERROR;
+    struct error err;
     struct intake *intake = calloc(1, sizeof *intake);
     *out = NULL;
     if (!intake)

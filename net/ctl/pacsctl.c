@@ -64,7 +64,7 @@ static struct error run_command(const char **words, const char *archive, int *st
     struct call call = {.archive = archive};
     const char *name = words[0]; /* popt frees what it gave: it must find it again */
     char title[64];
-    struct error err = NO_ERROR;
+    struct error err;
     CHECK(find_command(words[0], &call.command));
     while (words[call.argc])
         call.argc++;

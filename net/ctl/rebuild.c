@@ -14,7 +14,7 @@ struct error command_rebuild(struct call *call)
     struct pacs_txn *txn = NULL;
     struct pacs_counts counts;
     struct buf line;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {POPT_TABLEEND};
     buf_init(&line);
     report_init(&report, NULL);

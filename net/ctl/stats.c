@@ -181,7 +181,7 @@ static struct error print(const struct stats *stats, bool json)
 struct error command_stats(struct call *call)
 {
     struct pacs *pacs = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     struct stats *stats = calloc(1, sizeof *stats);
     int json = 0;
     const struct poptOption options[] = {
@@ -189,7 +189,7 @@ struct error command_stats(struct call *call)
         POPT_TABLEEND,
     };
     if (!stats)
-        CHECK(error_make(ERROR_NO_MEMORY, "no memory for stats"));
+        return error_make(ERROR_NO_MEMORY, "no memory for stats");
     CHECK(call_options(call, options));
     if (call->done)
         goto out;

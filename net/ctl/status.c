@@ -236,7 +236,7 @@ struct error command_status(struct call *call)
 {
     struct status status = {.running = false};
     struct pacs *pacs = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     int json = 0;
     const struct poptOption options[] = {
         {"json", 0, POPT_ARG_NONE, &json, 0, "one JSON object", NULL},

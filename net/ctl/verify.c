@@ -74,7 +74,7 @@ struct error command_verify(struct call *call)
 {
     struct verify verify = {.json = false};
     struct pacs *pacs = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     int json = 0;
     const struct poptOption options[] = {
         {"json", 0, POPT_ARG_NONE, &json, 0, "one JSON object a finding and a summary", NULL},

@@ -81,7 +81,7 @@ static struct error touch(struct watch *watch, uint64_t series, uint64_t time_ns
 static struct error print_arrival(struct watch *watch, const struct arrival *arrival)
 {
     struct buf line, when;
-    struct error err = NO_ERROR;
+    struct error err;
     buf_init(&line);
     buf_init(&when);
     text_time(&when, arrival->time_ns);
@@ -127,7 +127,7 @@ static struct error print_settled(struct watch *watch, const struct pending *pen
     struct buf line, when, path;
     char uid[65], study_uid[65];
     struct pacs_txn *txn = NULL;
-    struct error err = NO_ERROR;
+    struct error err;
     buf_init(&line);
     buf_init(&when);
     buf_init(&path);
@@ -351,7 +351,7 @@ static struct error begin(struct watch *watch, long long from)
     struct pacs_txn *txn;
     uint64_t until_ns;
     TRY(pacs_begin(watch->pacs, &txn));
-    struct error err = NO_ERROR;
+    struct error err;
     CHECK(begin_at(watch, txn, from));
     CHECK(told_until(watch, txn, from, &until_ns));
     CHECK(remember_pending(watch, txn, until_ns));
@@ -365,7 +365,7 @@ struct error command_watch(struct call *call)
     struct watch *watch = calloc(1, sizeof *watch);
     int json = 0, follow = 1;
     long long from = -1;
-    struct error err = NO_ERROR;
+    struct error err;
     const struct poptOption options[] = {
         {"json", 0, POPT_ARG_NONE, &json, 0, "one JSON object a line", NULL},
         {"from", 0, POPT_ARG_LONGLONG, &from, 0, "begin with this log sequence number; else with what comes next",

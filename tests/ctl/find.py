@@ -75,7 +75,6 @@ def find_keys_of_several_levels_all_hold(here):
     equal(uids(find(archive, "StudyDescription=Kn*")), ["2"])
     equal(len(find(archive, "PatientID=1", "Modality=CT", level="instance")), 2)
     equal(len(find(archive, "Modality=CT", level="patient")), 2)
-    equal(uids(find(archive, "PatientID=1", "StudyDate=2024010")) if False else [], [])
 
 
 @case
@@ -155,7 +154,7 @@ def find_agrees_with_pydicom(here):
     archive = new_archive(here)
     pacsctl("import", "-q", PYDICOM_FILES, archive=archive, status=None)
     hits = find(archive, level="instance")
-    equal(len({h["SOPInstanceUID"] for h in hits} & {h["SOPInstanceUID"] for h in hits}), len({h["SOPInstanceUID"] for h in hits}))
+    assert len(hits) > 60, len(hits)
     out = os.path.join(here, "out")
     pacsctl("export", "-q", "-o", out, "PatientID=*", archive=archive)
     checked = 0
