@@ -39,7 +39,7 @@ struct intake {
     pthread_mutex_t lock;                  /* guards all below */
     struct control *idle[INTAKE_JOBS_MAX]; /* connections that no worker uses */
     unsigned idle_count;
-    uint64_t count[VERDICTS], refused, skipped, bytes;
+    uint64_t count[VERDICTS], refused, skipped;
     struct error failure; /* what ended it early */
 };
 
@@ -263,9 +263,6 @@ static void work(struct job *base)
         error_release(&err);
     }
 out:
-    pthread_mutex_lock(&intake->lock);
-    intake->bytes += job->bytes;
-    pthread_mutex_unlock(&intake->lock);
     report_advance(intake->report, 1, job->bytes);
     close(job->fd);
     stream_put(job->stream);
@@ -445,7 +442,7 @@ static void summary_json(struct intake *intake, struct buf *line)
         json_key_unsigned(&json, ingest_verdict_name((enum ingest_verdict)i), intake->count[i]);
     json_key_unsigned(&json, "refused", intake->refused);
     json_key_unsigned(&json, "skipped", intake->skipped);
-    json_key_unsigned(&json, "bytes", intake->bytes);
+    json_key_unsigned(&json, "bytes", intake->report->bytes);
     json_key_bool(&json, "interrupted", interrupted());
     json_object_end(&json);
     struct error err = json_finish(&json);
@@ -464,8 +461,8 @@ static void summary_text(struct intake *intake, struct buf *line)
     buf_text(line, " refused, ");
     text_count(line, intake->skipped);
     buf_text(line, " skipped; ");
-    text_size(line, intake->bytes);
-    buf_printf(line, " in %.1f s (%.1f MB/s)", seconds, (double)intake->bytes / 1e6 / seconds);
+    text_size(line, intake->report->bytes);
+    buf_printf(line, " in %.1f s (%.1f MB/s)", seconds, (double)intake->report->bytes / 1e6 / seconds);
     if (interrupted())
         buf_text(line, "; stopped before the end");
 }

@@ -45,8 +45,10 @@ def hashes(members):
 
 def goes_in_whole(here, path, names=None):
     archive = new_archive(here)
-    by = verdicts(pacsctl("import", "--json", path, archive=archive))
+    result = pacsctl("import", "--json", path, archive=archive)
+    by = verdicts(result)
     equal(stored_under(by, path), sorted(names or THREE))
+    assert 0 < summary(result)["bytes"] <= os.path.getsize(path), summary(result)
     equal([os.path.basename(p) for p in by.get("skipped", [])], ["README.TXT"] if not names else [])
     equal(exported(here, archive), hashes(THREE))
 
