@@ -231,13 +231,19 @@ def helps_of(bin_folder, program):
 
 def check_options(root, bin_folder):
     for program in PROGRAMS:
-        told, written = long_options(helps_of(bin_folder, program)), long_options(page_text(root, page_of(root, program)))
+        page = page_of(root, program)
+        told, written = long_options(helps_of(bin_folder, program)), long_options(page_text(root, page))
+        entries = {"-" + name for name in re.findall(r"\bFl (-[a-z][a-z0-9-]*)", (root / "man" / page).read_text())}
         if not told:
             yield f"{program} --help names no long option"
         for option in sorted(told - written):
-            yield f"{program} --help names {option}, {page_of(root, program)} does not"
-        for option in sorted(written - told):
-            yield f"{page_of(root, program)} names {option}, {program} --help does not"
+            yield f"{program} --help names {option}, {page} does not"
+        for option in sorted(entries - told):
+            yield f"{page} names {option}, {program} --help does not"
+    mount_words = output_of(bin_folder, "pacsfs", "--help").split("Options behind -o:")[-1]
+    for word in re.findall(r"^ +([a-z_]+)[= ]", mount_words, re.M):
+        if not re.search(rf"^ +{word}\b", page_text(root, "pacsfs.8"), re.M):
+            yield f"pacsfs.8 has no entry for -o {word}"
 
 
 def config_keys(text):
