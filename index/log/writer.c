@@ -247,7 +247,7 @@ static void run_group(struct writer *w, struct write_request *group)
 
 static bool checkpoint_due(struct writer *w, uint64_t now)
 {
-    if (w->save_due || w->behind || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
+    if (w->save_due || w->saving || w->behind || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
     return db_used_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
            now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
@@ -347,7 +347,7 @@ static void *writer_thread(void *argument)
             barrier(w);
         if (stop)
             break;
-        if (checkpoint_due(w, now))
+        if (checkpoint_due(w, now_ms()))
             start_checkpoint(w);
         pthread_mutex_lock(&w->lock);
     }
