@@ -63,6 +63,17 @@ static struct error take_same(struct pacs *pacs, const struct instance_row *row,
     return buf_error(&c->chunks);
 }
 
+/* The record itself is damaged, so that its SHA-256 is lost: what comes with the same length in the same syntax takes
+ * its place, and the file keeps its size. Anything else is another version. */
+static void take_damaged(const struct instance_row *row, const struct instance_record *theirs, struct comparison *c)
+{
+    if (c->same_as || row->syntax != syntax_by_uid(theirs->syntax)->code ||
+        row->prefix_size != instance_record_prefix_size(theirs) || row->size - row->prefix_size != theirs->data_size)
+        return;
+    c->same_as = row->id;
+    c->same_holds = false;
+}
+
 /* ---- the same image in another syntax ---- */
 
 /* One side: its elements as JSON text without what the encoding of pixels decides, and its pixels' description. */
@@ -275,8 +286,9 @@ struct error compare(struct pacs *pacs, const struct instance_record *record, co
         struct instance_file *file;
         const struct instance_row *row = &list[i];
         err = file_open_row(pacs, row, &file);
-        if (err.code == ERROR_DAMAGED) { /* its record itself: it cannot be compared; what comes is another version */
+        if (err.code == ERROR_DAMAGED) {
             error_release(&err);
+            take_damaged(row, record, c);
             continue;
         }
         CHECK(err);
