@@ -301,6 +301,14 @@ void log_fail(struct log *log)
     log->time_ns = log->written_time_ns = log->synced_time_ns;
 }
 
+void log_revoke(struct log *log, const struct log_position *before)
+{
+    log->synced = before->end;
+    log->synced_lsn = before->lsn;
+    log->synced_time_ns = before->time_ns;
+    log_fail(log);
+}
+
 bool log_holds(const struct log *log, uint64_t pack, uint64_t offset)
 {
     for (unsigned i = 0; i < log->ended_count; i++)

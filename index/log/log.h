@@ -55,6 +55,9 @@ struct error log_write(struct log *log);
 struct error log_sync(struct log *log);
 /* L3. */
 void log_fail(struct log *log);
+/* Takes back a group that is durable but cannot be answered: the pack ends at `before`, which is log_position() from
+ * before the group and within this pack. A crash before the next pack states that end brings the group back. */
+void log_revoke(struct log *log, const struct log_position *before);
 /* Whether bytes up to `end` of a pack count, as far as this run knows: false beyond the place where a failure ended it.
  */
 bool log_holds(const struct log *log, uint64_t pack, uint64_t offset);

@@ -4,7 +4,6 @@
 
 #include "codecs/base/log.h"
 #include "index/db/checkpoint.h"
-#include "index/log/replay.h"
 #include "index/pack/seal.h"
 
 #include <stdlib.h>
@@ -24,7 +23,6 @@ struct writer {
     struct log *log;
     struct fold *fold;
     struct generation *index;
-    bool behind; /* W3 */
 
     pthread_mutex_t lock;
     pthread_cond_t work, room, helper_work;
@@ -133,12 +131,6 @@ static struct error take_request(struct writer *w, struct write_request *r, bool
 
 static struct error begin_index(struct writer *w, struct db_txn **txn)
 {
-    if (w->behind) {
-        struct log_position position;
-        struct replay_options replay = {.packs = w->pacs->packs, .db = w->index->db};
-        TRY(error_context(log_replay(&replay, &position), "the index is behind the log"));
-        w->behind = false;
-    }
     TRY(db_begin(w->index->db, true, txn));
     struct error err = fold_begin(w->fold, *txn);
     if (err.code) {
@@ -162,6 +154,7 @@ static struct error write_group(struct writer *w, struct write_request *group, b
 {
     struct db_txn *txn = NULL;
     struct error err = log_open_group(w->log);
+    struct log_position before = log_position(w->log);
     if (!err.code && logical)
         err = begin_index(w, &txn);
     for (struct write_request *r = group; r && !err.code; r = r->next) {
@@ -192,7 +185,10 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         } else {
             err = db_commit(txn);
         }
-        w->behind = err.code != ERROR_NONE;
+        if (err.code) {
+            log_revoke(w->log, &before);
+            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s", error_text(&err));
+        }
     }
     return err;
 }
@@ -247,7 +243,7 @@ static void run_group(struct writer *w, struct write_request *group)
 
 static bool checkpoint_due(struct writer *w, uint64_t now)
 {
-    if (w->save_due || w->saving || w->behind || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
+    if (w->save_due || w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
     return db_used_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
            now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
@@ -481,7 +477,7 @@ void writer_free(struct writer *w)
         pthread_join(w->thread, NULL);
     if (w->helper_runs)
         pthread_join(w->helper, NULL);
-    if (w->thread_runs && !w->behind) {
+    if (w->thread_runs) {
         struct checkpoint *last;
         struct error err = checkpoint_take(w->index->db, &last);
         if (!err.code) {
