@@ -251,7 +251,7 @@ static struct error change_ids(struct changes *changes, const struct request *re
                                uint64_t seen)
 {
     struct object_row row = *series;
-    while (mounted(request, VIEW_IDS) && row.id > seen) {
+    while (mounted(request, VIEW_IDS) && row.id != PACS_ROOT && row.id > seen) {
         TRY(ids_names(request, &row, take_id, changes));
         TRY(pacs_object(request->txn, row.parent, &row));
     }
