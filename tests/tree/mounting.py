@@ -195,9 +195,7 @@ def mounting_damage_is_one_file_and_one_line(here):
     content = series_of(here, f"{here}/a", 6, size=256)
     pack = f"{here}/a/packs/00000001.pack"
     data = bytearray(read(pack))
-    middle = len(data) // 2
-    for i in range(middle, middle + 64):
-        data[i] ^= 0x55
+    data[len(data) // 2] ^= 0x55
     with open(pack, "wb") as file:
         file.write(data)
     with Mount(f"{here}/a", f"{here}/m") as mount:
