@@ -102,7 +102,7 @@ def load(archive, *files, quiet_ms=None, ae=None):
         extra["LOAD_AE"] = ae
     done = subprocess.run([LOAD, archive], input="".join(path + "\n" for path in files), text=True,
                           capture_output=True, env=os.environ | extra)
-    if done.stderr.strip() and "Sanitizer" in done.stderr:
+    if "Sanitizer" in done.stderr or not done.stdout and files:
         raise AssertionError(done.stderr)
     return [line.rsplit(": ", 1)[-1] for line in done.stdout.splitlines()]
 
