@@ -82,18 +82,25 @@ static void announce_journal(int fd)
     setenv("JOURNAL_STREAM", text, 1);
 }
 
+/* A file that somebody chose for standard error keeps it; a terminal or a pipe must not be held. */
+static bool is_chosen_file(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 void daemon_ready(struct daemon *daemon)
 {
     if (daemon->pipe < 0)
         return;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = journal();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = is_chosen_file(STDERR_FILENO) ? STDERR_FILENO : journal();
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
         dup2(log >= 0 ? log : null, STDERR_FILENO);
         close(null);
     }
-    if (log >= 0) {
+    if (log > STDERR_FILENO) {
         announce_journal(STDERR_FILENO);
         close(log);
     }

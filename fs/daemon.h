@@ -12,8 +12,8 @@ struct daemon {
 /* Forks. The parent does not return: it exits with 0 once daemon_ready() was called, else with what the child exits
  * with. The child has a session of its own and works in "/". */
 struct error daemon_begin(struct daemon *daemon);
-/* Lets the parent go; standard input and output are closed to the terminal, log lines go to the journal, where there
- * is one. Nothing in the foreground. */
+/* Lets the parent go; standard input and output are closed to the terminal, log lines go to the file that
+ * standard error is, else to the journal, where there is one. Nothing in the foreground. */
 void daemon_ready(struct daemon *daemon);
 
 #endif

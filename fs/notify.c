@@ -249,12 +249,12 @@ static struct error find_pending(struct notifier *notifier, const struct request
 static struct error prepare(struct notifier *notifier)
 {
     struct request request = {.tree = notifier->tree, .now_ns = now_ns()};
-    struct pacs_counts counts;
+    struct object_row root;
     notifier->clock = pacs_newest(notifier->tree->pacs);
     TRY(pacs_begin(notifier->tree->pacs, &request.txn));
     struct error err = NO_ERROR;
-    CHECK(pacs_counts(request.txn, &counts));
-    notifier->last = counts.newest;
+    CHECK(pacs_object(request.txn, PACS_ROOT, &root));
+    notifier->last = root.newest; /* of those that are shown: what else came after is told of once more */
     CHECK(find_pending(notifier, &request));
 out:
     pacs_end(request.txn);

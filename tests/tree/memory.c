@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct pacs {
     struct object_row objects[ROWS_MAX];
     struct instance_row instances[ROWS_MAX];
     size_t object_count, instance_count;
-    uint64_t next_id;
+    _Atomic uint64_t next_id;
 };
 
 struct pacs_txn {
