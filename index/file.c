@@ -216,7 +216,7 @@ struct error pacs_file_tokens(struct instance_file *f, size_t capture_max, datas
     const struct instance_record *r = &f->record;
     TRY(dataset_reader_new(&reader, &options));
     struct error err = NO_ERROR;
-    if (r->pixel_end && !f->syntax->deflated) {
+    if (r->pixel_end > r->pixel_offset && !f->syntax->deflated) {
         CHECK(feed_range(f, reader, 0, r->pixel_offset));
         if (filter.pixel_seen) {
             CHECK(dataset_reader_skip_to(reader, r->pixel_end));

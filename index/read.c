@@ -215,7 +215,7 @@ struct error pacs_counts(struct pacs_txn *txn, struct pacs_counts *c)
         .lsn = meta.lsn,
         .newest = meta.newest,
         .packs = count,
-        .index_bytes = db_used_bytes(txn->generation->db),
+        .index_bytes = db_used_bytes(txn->db),
     };
     for (size_t i = 0; i < count; i++) {
         c->stored_bytes += list[i].file_size;

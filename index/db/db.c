@@ -201,13 +201,30 @@ struct error db_sync(struct db *db)
     return code ? failure(db, code, "cannot sync") : NO_ERROR;
 }
 
-uint64_t db_used_bytes(struct db *db)
+uint64_t db_extent_bytes(struct db *db)
 {
     MDB_envinfo info;
     MDB_stat st;
     mdb_env_info(db->env, &info);
     mdb_env_stat(db->env, &st);
     return (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
+}
+
+/* LMDB keeps the pages that a transaction freed in a list of page numbers, its length first, in database 0. */
+uint64_t db_used_bytes(struct db_txn *t)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    uint64_t free_pages = 0;
+    if (mdb_cursor_open(t->txn, 0, &c) == 0) {
+        while (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0) {
+            size_t count;
+            memcpy(&count, v.mv_data, sizeof count);
+            free_pages += count;
+        }
+        mdb_cursor_close(c);
+    }
+    return db_extent_bytes(t->db) - free_pages * db_page_size(t->db);
 }
 
 size_t db_page_size(struct db *db)

@@ -14,7 +14,7 @@
 #define QUEUE_MAX 1024
 #define GROUP_BYTES_MAX (64u << 20)
 #define BARRIER_AFTER_MS 50
-#define CHECKPOINT_BYTES (UINT64_C(64) << 20)
+#define CHECKPOINT_BYTES (UINT64_C(16) << 20) /* pages that a pin keeps from use double it */
 #define CHECKPOINT_SECONDS 30
 #define CHECKPOINT_IDLE_MS 1000
 
@@ -245,7 +245,7 @@ static bool checkpoint_due(struct writer *w, uint64_t now)
 {
     if (w->save_due || w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
-    return db_used_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
+    return db_extent_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
            now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
 }
 
@@ -278,7 +278,7 @@ static void start_checkpoint(struct writer *w)
     w->saving = checkpoint;
     w->save_due = true;
     w->checkpoint_lsn = fold_meta(w->fold)->lsn;
-    w->checkpoint_bytes = db_used_bytes(w->index->db);
+    w->checkpoint_bytes = db_extent_bytes(w->index->db);
     w->checkpoint_ms = now_ms();
     pthread_cond_signal(&w->helper_work);
     pthread_mutex_unlock(&w->lock);
@@ -447,7 +447,7 @@ struct error writer_new(struct writer **out, struct pacs *pacs, const struct log
     db_abort(txn);
     CHECK(err);
     w->checkpoint_lsn = fold_meta(w->fold)->lsn;
-    w->checkpoint_bytes = db_used_bytes(w->index->db);
+    w->checkpoint_bytes = db_extent_bytes(w->index->db);
     int failed = pthread_create(&w->thread, NULL, writer_thread, w);
     if (!failed) {
         w->thread_runs = true;
