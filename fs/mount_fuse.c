@@ -74,8 +74,10 @@ static void to_stat(const struct mount *mount, const struct attr *attr, struct s
 {
     static const mode_t types[] = {
         [ATTR_FOLDER] = S_IFDIR | 0555, [ATTR_FILE] = S_IFREG | 0444, [ATTR_LINK] = S_IFLNK | 0777};
-    struct timespec time = {.tv_sec = (time_t)(attr->time_ns / 1000000000),
-                            .tv_nsec = (long)(attr->time_ns % 1000000000)};
+    /* What shows nothing yet is as old as the archive. */
+    uint64_t created_ns = (uint64_t)pacs_conf(tree_pacs(mount->tree))->created_ns,
+             time_ns = attr->time_ns ? attr->time_ns : created_ns;
+    struct timespec time = {.tv_sec = (time_t)(time_ns / 1000000000), .tv_nsec = (long)(time_ns % 1000000000)};
     *st = (struct stat){
         .st_ino = attr->inode,
         .st_mode = attr->type == ATTR_LINK ? types[ATTR_LINK] : types[attr->type] & ~mount->umask,

@@ -28,10 +28,23 @@
 #define RECOVERY_WAIT_MS 30000
 #define QUEUE_JOBS 64
 
+/* RFC 3339, UTC, whole seconds. */
+static struct error take_time(void *target, const struct setting *row, const char *name, const char *value)
+{
+    struct tm tm = {0};
+    (void)name;
+    const char *end = strptime(value, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (*value && (!end || *end))
+        return error_make(ERROR_USAGE, "'%s' is no time like 2024-03-05T14:00:00Z", value);
+    *(int64_t *)((char *)target + row->offset) = *value ? (int64_t)timegm(&tm) * 1000000000 : 0;
+    return NO_ERROR;
+}
+
 #define AT(member) offsetof(struct archive_conf, member)
 static const struct setting conf_rows[] = {
     {"", "format", settings_take_number, "version of the archive's layout", "1", AT(format), 1, ARCHIVE_FORMAT, false},
     {"", "uuid", settings_take_text, "identity of the archive", "", AT(uuid_text), 0, 0, false},
+    {"", "created", take_time, "when the archive was made", "", AT(created_ns), 0, 0, false},
     {"", "timezone", settings_take_text, "time zone of folders by date and hour", "UTC", AT(timezone), 0, 0, false},
     {"", "patients", settings_take_text, "flat, initial or idtail", "flat", AT(patients), 0, 0, false},
     {"", "patient_name", settings_take_text, "template", "{name}_{id}", AT(patient_name), 0, 0, false},
@@ -149,13 +162,18 @@ static struct error make_folder(const char *path, const char *part)
 static struct error conf_write(const char *path, const struct archive_conf *conf)
 {
     struct buf text;
+    char created[32];
+    struct tm tm;
+    time_t now = time(NULL);
+    gmtime_r(&now, &tm);
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &tm);
     buf_init(&text);
     buf_printf(
         &text,
         "# What `pacsctl init` decided. Names that exist are recorded in the log: a change here is for what comes.\n"
-        "format = %d\nuuid = %s\ntimezone = %s\npatients = %s\npatient_name = %s\nstudy_name = %s\n"
+        "format = %d\nuuid = %s\ncreated = %s\ntimezone = %s\npatients = %s\npatient_name = %s\nstudy_name = %s\n"
         "series_name = %s\ninstance_name = %s\nquiet = %lld ms\n",
-        ARCHIVE_FORMAT, conf->uuid_text, conf->timezone, conf->patients, conf->patient_name, conf->study_name,
+        ARCHIVE_FORMAT, conf->uuid_text, created, conf->timezone, conf->patients, conf->patient_name, conf->study_name,
         conf->series_name, conf->instance_name, (long long)conf->quiet_ms);
     struct error err = buf_error(&text);
     if (!err.code)

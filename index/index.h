@@ -41,7 +41,8 @@ struct archive_conf {
     char *study_name;
     char *series_name;
     char *instance_name;
-    int64_t quiet_ms; /* a series has settled this long after its last arrival */
+    int64_t quiet_ms;   /* a series has settled this long after its last arrival */
+    int64_t created_ns; /* when init ran: the date of what is older than the first image */
 };
 
 enum pacs_mode {

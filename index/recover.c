@@ -146,11 +146,17 @@ static void clean_folders(struct pacs *pacs, uint32_t keep, uint32_t *highest)
         closedir(dir);
 }
 
-static struct error first_state(struct db *db)
+static struct error first_state(struct pacs *pacs, struct db *db)
 {
     struct db_txn *txn;
     TRY(db_begin(db, true, &txn));
-    struct object_row root = {.kind = OBJECT_FOLDER, .id = PACS_ROOT, .name = ""};
+    uint64_t created = (uint64_t)pacs->conf.created_ns;
+    struct object_row root = {.kind = OBJECT_FOLDER,
+                              .id = PACS_ROOT,
+                              .name = "",
+                              .created_ns = created,
+                              .list_ns = created,
+                              .changed_ns = created};
     struct meta_row meta = {.format = INDEX_FORMAT, .next_id = PACS_ROOT + 1};
     struct error err = object_put(txn, &root);
     if (!err.code)
@@ -180,7 +186,7 @@ static struct error rebuild(struct pacs *pacs, struct log_position *position)
         goto out;
     }
     CHECK(db_open(&db, folder, true, true));
-    CHECK(first_state(db));
+    CHECK(first_state(pacs, db));
     CHECK(replay(pacs, db, position));
     CHECK(sync_pack(pacs, position));
     CHECK(make_durable(pacs, db, folder));
