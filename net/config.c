@@ -202,7 +202,7 @@ static struct error peer_of_section(struct config *config, const char *name, str
 
 static struct error take_peer_aet(void *target, const struct setting *row, const char *name, const char *value)
 {
-    struct peer *peer;
+    struct peer *peer = NULL;
     TRY(check_ae_title(value));
     TRY(peer_of_section(target, name, &peer));
     return settings_take_text(peer, row, name, value);
@@ -210,14 +210,14 @@ static struct error take_peer_aet(void *target, const struct setting *row, const
 
 static struct error take_peer_text(void *target, const struct setting *row, const char *name, const char *value)
 {
-    struct peer *peer;
+    struct peer *peer = NULL;
     TRY(peer_of_section(target, name, &peer));
     return settings_take_text(peer, row, name, value);
 }
 
 static struct error take_peer_address(void *target, const struct setting *row, const char *name, const char *value)
 {
-    struct peer *peer;
+    struct peer *peer = NULL;
     (void)row;
     TRY(peer_of_section(target, name, &peer));
     if (peer->address_count == CONFIG_PEER_ADDRESSES_MAX)

@@ -64,8 +64,10 @@ static struct error option_error(poptContext context, int code, const struct pop
 
 static struct error append(struct texts *texts, char *value)
 {
-    char **grown = realloc(texts->items, (texts->count + 2) * sizeof *grown);
-    if (!grown || texts->count == CONFIG_LISTEN_MAX) {
+    char **grown = NULL;
+    if (texts->count < CONFIG_LISTEN_MAX)
+        grown = realloc(texts->items, (texts->count + 2) * sizeof *grown);
+    if (!grown) {
         free(value);
         return error_make(ERROR_USAGE, "more than %d times --dicom", CONFIG_LISTEN_MAX);
     }

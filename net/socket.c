@@ -107,7 +107,7 @@ void socket_address_text(const struct sockaddr *address, char text[SOCKET_TEXT_M
 
 struct error socket_name(int fd, char text[SOCKET_TEXT_MAX])
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     struct sockaddr *address = (struct sockaddr *)&storage;
     socklen_t size = sizeof storage;
     char name[SOCKET_TEXT_MAX];
@@ -123,7 +123,7 @@ struct error socket_name(int fd, char text[SOCKET_TEXT_MAX])
 
 bool socket_is_loopback(int fd)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     socklen_t size = sizeof storage;
     if (getsockname(fd, (struct sockaddr *)&storage, &size) != 0)
         return false;

@@ -202,7 +202,8 @@ def case_violations_are_aborted():
 
 def case_what_is_no_dicom_is_dropped():
     with Daemon("[server]\nnegotiation_timeout = 1 s\n") as pacsd:
-        for words in (b"GET / HTTP/1.0\r\n\r\n", b"\1\0\xff\xff\xff\xff" + b"\0" * 100, b"\1\0\0\0\0\4abcd", b"\0" * 500):
+        for words in (b"GET / HTTP/1.0\r\n\r\n", b"\1\0\xff\xff\xff\xff" + b"\0" * 100, b"\1\0\0\0\0\4abcd",
+                      b"\0" * 500):
             with pacsd.connect(wait=False) as a:
                 a.socket.sendall(words)
                 try:

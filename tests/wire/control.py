@@ -62,7 +62,8 @@ def case_no_descriptor_is_leaked():
         for _ in range(50):
             control.call("import", "null", fds=[null.fileno()])
             control.call("ping", fds=[null.fileno(), null.fileno(), null.fileno()])
-        assert len(os.listdir(f"/proc/{pacsd.process.pid}/fd")) == before
+        # The archive may have a file open for a moment of its own.
+        assert daemon.wait_for(lambda: len(os.listdir(f"/proc/{pacsd.process.pid}/fd")) <= before)
 
 
 def case_many_connections():

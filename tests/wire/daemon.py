@@ -232,7 +232,7 @@ def element(number, value):
 def command_set(**fields):
     numbers = {"sop_class": 0x0002, "field": 0x0100, "message": 0x0110, "priority": 0x0700, "data_set": 0x0800,
                "sop_instance": 0x1000}
-    body = b"".join(element(numbers[name], value) for name, value in sorted(fields.items(), key=lambda f: numbers[f[0]]))
+    body = b"".join(element(numbers[name], fields[name]) for name in sorted(fields, key=numbers.get))
     return element(0x0000, struct.pack("<I", len(body))) + body
 
 

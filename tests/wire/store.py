@@ -81,11 +81,14 @@ def case_many_senders_at_once():
 def case_unknown_syntaxes_and_classes():
     private, later = "1.2.826.0.1.9999.2", "1.2.840.10008.1.2.4.201"
     with Daemon() as pacsd:
-        with pacsd.connect(contexts={1: (private, [EXPLICIT]), 3: (CT, [later]), 5: (CT, ["1.2.826.0.1.9999.3"])}) as a:
+        contexts = {1: (private, [EXPLICIT]), 3: (CT, [later]), 5: (CT, ["1.2.826.0.1.9999.3"])}
+        with pacsd.connect(contexts=contexts) as a:
             data = daemon.data_set(private, "1.2.3.9.1")
             assert a.store(1, private, "1.2.3.9.1", data)[0] == 0
-            fragments = struct.pack("<HH2sxxI", 0x7FE0, 0x10, b"OB", 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0)
-            fragments += struct.pack("<HHI4s", 0xFFFE, 0xE000, 4, b"\xff\x4f\xff\xd9") + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+            fragments = struct.pack("<HH2sxxI", 0x7FE0, 0x10, b"OB", 0xFFFFFFFF)
+            fragments += struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+            fragments += struct.pack("<HHI4s", 0xFFFE, 0xE000, 4, b"\xff\x4f\xff\xd9")
+            fragments += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
             for context in (3, 5):
                 uid = f"1.2.3.9.{context}"
                 status, comment, _ = a.store(context, CT, uid, daemon.data_set(CT, uid) + fragments)
@@ -107,7 +110,7 @@ def case_fragments_of_any_size():
             for at in range(0, len(command) - 6, 6):
                 a.pdv(1, 1, command[at:at + 6])
             rest = command[len(range(0, len(command) - 6, 6)) * 6:]
-            pdvs = b"".join(struct.pack(">IBB", len(part) + 2, 1, flags) + part for flags, part in ((3, rest), (2, data)))
+            pdvs = struct.pack(">IBB", len(rest) + 2, 1, 3) + rest + struct.pack(">IBB", len(data) + 2, 1, 2) + data
             a.socket.sendall(struct.pack(">BxI", 4, len(pdvs)) + pdvs)
             status, comment, elements = a.response()
             assert status == 0 and elements[0x0120] == struct.pack("<H", 77), (hex(status), comment)
@@ -155,7 +158,7 @@ def case_sender_that_is_cut_off_leaves_nothing():
 
 
 def case_reserve_reached_is_answered_a700():
-    """An object of exactly one PDV: the answer comes although nothing may be written, and no further PDV is waited for."""
+    """An object of exactly one PDV: the answer comes although nothing is written; no further PDV is waited for."""
     with Daemon("[archive]\nreserve = 1024G\n") as pacsd:
         with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
             for size in (1000, 100000):
@@ -185,7 +188,8 @@ def case_full_disk_is_answered_a700():
                             file.flush()
                     except OSError:
                         pass
-                objects = {uid: daemon.data_set(CT, uid, size) for uid, size in (("1.2.3.3.2", 1000), ("1.2.3.3.3", 3000000))}
+                sizes = {"1.2.3.3.2": 1000, "1.2.3.3.3": 3000000}
+                objects = {uid: daemon.data_set(CT, uid, size) for uid, size in sizes.items()}
                 for uid, data in objects.items():
                     status, comment, _ = a.store(1, CT, uid, data)
                     assert status & 0xFF00 == 0xA700 and comment, (hex(status), comment)
@@ -209,7 +213,8 @@ def case_killed_daemon_keeps_what_it_acknowledged():
         pacsd.start()
         with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
             assert a.store(1, CT, "1.2.3.2.10", daemon.data_set(CT, "1.2.3.2.10", 1000, number=10))[0] == 0
-        status, output, errors = run(daemon.program("pacsctl"), "-A", pacsd.archive, "find", "--level=instance", "--json")
+        find = (daemon.program("pacsctl"), "-A", pacsd.archive, "find", "--level=instance", "--json")
+        status, output, errors = run(*find)
         assert status == 0 and all(f"1.2.3.2.{n}\"" in output for n in range(11)), output + errors
 
 
