@@ -20,9 +20,6 @@
 extern "C" {
 #endif
 
-#define IMPLEMENTATION_CLASS_UID "2.25.212878274606762397952903928552900749569"
-#define IMPLEMENTATION_VERSION "PACSFS_" PACSFS_VERSION /* SH: at most 16 characters */
-
 /* Once a process, before anything else here: DCMTK's network, with its log lines handed to ours (errors and warnings
  * when `verbose`, else none: our own lines say what matters). */
 struct error association_network_start(bool verbose);

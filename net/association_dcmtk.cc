@@ -27,6 +27,7 @@
 #include "dcmtk/ofstd/ofstd.h"
 
 #include "codecs/base/log.h"
+#include "codecs/dicom/meta.h"
 #include "net/association.h"
 
 #include <algorithm>

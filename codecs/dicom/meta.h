@@ -12,6 +12,10 @@
 extern "C" {
 #endif
 
+/* Who we are, to peers and in meta headers that we build (PS3.7 D.3.3.2; a UUID-derived UID, PS3.5 B.2). */
+#define IMPLEMENTATION_CLASS_UID "2.25.212878274606762397952903928552900749569"
+#define IMPLEMENTATION_VERSION "PACSFS_" PACSFS_VERSION /* SH: at most 16 characters */
+
 #define META_PREFIX_MAX 65536 /* preamble and meta header together; longer is ERROR_MALFORMED */
 
 struct meta {

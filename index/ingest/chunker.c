@@ -10,6 +10,7 @@
 #define INLINE_MAX 32768 /* encoded by the caller; also no cut at pixels for data sets that stay below */
 #define HEADER_DICTIONARY_MAX 65536
 #define FRAME_GROUP 262144 /* small frames share a chunk of at most this */
+#define PIECE 262144       /* what is to be compressed is cut so, that it begins while the rest still arrives */
 
 struct slot {
     struct job job;
@@ -82,6 +83,16 @@ void chunker_pixels(struct chunker *c, uint64_t offset, uint64_t end, uint64_t f
     c->group = frame && frame < FRAME_GROUP ? FRAME_GROUP / frame * frame : frame;
 }
 
+static bool in_pixels(const struct chunker *c, uint64_t at)
+{
+    return c->pixel_offset && at >= c->pixel_offset && (!c->pixel_end || at < c->pixel_end);
+}
+
+static bool in_compressed_pixels(const struct chunker *c, uint64_t at)
+{
+    return c->compressed && in_pixels(c, at);
+}
+
 /* The first place behind `at` where a chunk must end. */
 static uint64_t next_cut(const struct chunker *c, uint64_t at)
 {
@@ -142,9 +153,8 @@ static void close_chunk(struct chunker *c, bool last)
     struct slot *s = c->used ? &c->slots[c->used - 1] : NULL;
     if (!s || s->submitted || !s->raw.size)
         return;
-    bool pixel = c->pixel_offset && s->start >= c->pixel_offset && (!c->pixel_end || s->start < c->pixel_end);
-    s->level = pixel && c->compressed ? 0 : (int)c->pacs->options.zstd_level;
-    s->small = !pixel && s->raw.size <= HEADER_DICTIONARY_MAX;
+    s->level = in_compressed_pixels(c, s->start) ? 0 : (int)c->pacs->options.zstd_level;
+    s->small = !in_pixels(c, s->start) && s->raw.size <= HEADER_DICTIONARY_MAX;
     s->submitted = true;
     if (s->small && s->start == 0)
         dictionary_sample(c->pacs, s->raw.data, s->raw.size);
@@ -196,7 +206,8 @@ struct error chunker_add(struct chunker *c, const void *bytes, size_t size)
             TRY(new_slot(c));
             s = &c->slots[c->used - 1];
         }
-        uint64_t room = CHUNK_RAW_MAX - s->raw.size, cut = next_cut(c, c->size) - c->size;
+        uint64_t limit = in_compressed_pixels(c, s->start) ? CHUNK_RAW_MAX : PIECE;
+        uint64_t room = limit - s->raw.size, cut = next_cut(c, c->size) - c->size;
         size_t n = size < room ? size : (size_t)room;
         if (n > cut)
             n = (size_t)cut;
@@ -205,7 +216,7 @@ struct error chunker_add(struct chunker *c, const void *bytes, size_t size)
         p += n;
         size -= n;
         c->size += n;
-        if (s->raw.size == CHUNK_RAW_MAX || n == cut)
+        if (s->raw.size == limit || n == cut)
             close_chunk(c, false);
     }
     return NO_ERROR;

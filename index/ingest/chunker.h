@@ -10,7 +10,7 @@
 #include "index/archive.h"
 #include "index/log/writer.h"
 
-#define CHUNKER_READY 6
+#define CHUNKER_READY 8
 
 struct chunker;
 

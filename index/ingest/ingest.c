@@ -26,10 +26,6 @@
 #define COMPARE_TRIES 8
 #define SPACE_ASKED_MS 200
 
-/* PS3.7 D.3.3.2: ours, below the UUID-derived root of PS3.5 B.2 (a fixed number, made once). */
-#define IMPLEMENTATION_CLASS "2.25.164895423310943862971345187236081274917"
-#define IMPLEMENTATION_VERSION "PACSFS_" PACSFS_VERSION
-
 struct ingest {
     struct pacs *pacs;
     const struct origin *origin;
@@ -110,7 +106,7 @@ struct error ingest_begin(struct pacs *pacs, const struct origin *origin, const 
     }
     CHECK(chunker_new(&i->chunker, pacs));
     if (announced->sop_instance)
-        meta_build(&i->prefix, i->sop_class, i->sop_instance, i->syntax_uid, IMPLEMENTATION_CLASS,
+        meta_build(&i->prefix, i->sop_class, i->sop_instance, i->syntax_uid, IMPLEMENTATION_CLASS_UID,
                    IMPLEMENTATION_VERSION, origin->calling_ae ? origin->calling_ae : "");
     err = buf_error(&i->prefix);
 out:
