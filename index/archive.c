@@ -417,6 +417,12 @@ static struct error open_write(struct pacs *pacs)
 
 struct error pacs_open(struct pacs **out, const char *path, const struct pacs_options *options)
 {
+    return pacs_open_over(out, path, options, &io_system);
+}
+
+struct error pacs_open_over(struct pacs **out, const char *path, const struct pacs_options *options,
+                            const struct io_ops *io)
+{
     struct error err = NO_ERROR;
     char part[PATH_MAX];
     struct stat st;
@@ -424,7 +430,7 @@ struct error pacs_open(struct pacs **out, const char *path, const struct pacs_op
     if (!pacs)
         return error_make(ERROR_NO_MEMORY, "%s: out of memory", path);
     pacs->lock_fd = -1;
-    pacs->io = &io_system;
+    pacs->io = io;
     pacs->options = *options;
     pthread_mutex_init(&pacs->index_lock, NULL);
     pthread_mutex_init(&pacs->follow_lock, NULL);

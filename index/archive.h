@@ -49,6 +49,11 @@ struct pacs_txn {
     struct pacs *pacs;
 };
 
+/* pacs_open() over another seam than io_system: what recovery, log, checkpoints and seals write goes through `io`,
+ * which lives as long as the archive is open. For tests that put faults behind it. */
+struct error pacs_open_over(struct pacs **pacs, const char *path, const struct pacs_options *options,
+                            const struct io_ops *io);
+
 /* ARCHIVE/part in a buffer of PATH_MAX bytes. */
 void pacs_part(const struct pacs *pacs, const char *part, char *to);
 

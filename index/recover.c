@@ -97,6 +97,8 @@ static struct error sync_pack(struct pacs *pacs, const struct log_position *posi
         return NO_ERROR;
     packs_path(pacs->packs, position->pack, path);
     int fd = pacs->io->open(pacs->io, path, O_RDWR, 0);
+    if (fd < 0 && errno == ENOENT)
+        return NO_ERROR; /* lost, as verify tells */
     if (fd < 0)
         return error_system(errno, "%s: cannot open", path);
     int failed = pacs->io->fdatasync(pacs->io, fd) != 0 ? errno : 0;

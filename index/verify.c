@@ -132,7 +132,7 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
             tell(v, i < newest, text);
             continue;
         }
-        if (i && list[i].header.previous && list[i - 1].header.number < list[i].header.previous) {
+        if ((i ? list[i - 1].header.number : 0) < list[i].header.previous) {
             snprintf(text, sizeof text, "pack %08llu follows pack %08llu, which is missing",
                      (unsigned long long)list[i].header.number, (unsigned long long)list[i].header.previous);
             tell(v, true, text);

@@ -324,6 +324,11 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
     if (same) {
         r->verdict = !q->same_holds ? INGEST_HEALED : q->same_prefix ? INGEST_DUPLICATE : INGEST_VARIANT;
         r->supersedes = q->same_as;
+        if (r->verdict == INGEST_HEALED && q->prefix) {
+            r->prefix = q->prefix->data;
+            r->prefix_size = q->prefix->size;
+            r->zero_preamble = q->zero_preamble;
+        }
         return NO_ERROR;
     }
     if (variant || !e->shown.id) {

@@ -54,11 +54,13 @@ struct fold_question {
     bool numbered;
     int64_t instance_number;
     /* Comparison with what is here: made before, outside the writer. */
-    uint64_t compared_to; /* newest edition id with this instance UID that was looked at; 0: none was there */
-    uint64_t same_as;     /* edition with the same data set; 0: none */
-    bool same_holds;      /* its bytes read back */
-    bool same_prefix;     /* preamble and meta header are the same too, or came from the network */
-    uint64_t variant_of;  /* edition with the same elements and pixels in another syntax */
+    uint64_t compared_to;     /* newest edition id with this instance UID that was looked at; 0: none was there */
+    uint64_t same_as;         /* edition with the same data set; 0: none */
+    bool same_holds;          /* its bytes read back */
+    bool same_prefix;         /* preamble and meta header are the same too, or came from the network */
+    const struct buf *prefix; /* those of same_as, which a healed file keeps; NULL: not known */
+    bool zero_preamble;
+    uint64_t variant_of; /* edition with the same elements and pixels in another syntax */
 };
 struct fold_answer {
     bool stale;       /* something arrived since the comparison: compare again */

@@ -10,6 +10,7 @@
 void comparison_release(struct comparison *c)
 {
     buf_release(&c->chunks);
+    buf_release(&c->prefix);
 }
 
 /* ---- the same data set ---- */
@@ -60,11 +61,16 @@ static struct error take_same(struct pacs *pacs, const struct instance_row *row,
     c->same_prefix = prefix;
     buf_clear(&c->chunks);
     buf_append(&c->chunks, ours->chunks, ours->chunk_count * CHUNK_PLACE_SIZE);
+    buf_clear(&c->prefix);
+    buf_append(&c->prefix, ours->prefix, ours->prefix_size);
+    c->zero_preamble = ours->zero_preamble;
+    c->has_prefix = true;
+    TRY(buf_error(&c->prefix));
     return buf_error(&c->chunks);
 }
 
-/* The record itself is damaged, so that its SHA-256 is lost: what comes with the same length in the same syntax takes
- * its place, and the file keeps its size. Anything else is another version. */
+/* The record itself cannot be read, so that its SHA-256 is lost: what comes with the same length in the same syntax
+ * takes its place, and the file keeps its size. Anything else is another version. */
 static void take_damaged(const struct instance_row *row, const struct instance_record *theirs, struct comparison *c)
 {
     if (c->same_as || row->syntax != syntax_by_uid(theirs->syntax)->code ||
@@ -286,7 +292,7 @@ struct error compare(struct pacs *pacs, const struct instance_record *record, co
         struct instance_file *file;
         const struct instance_row *row = &list[i];
         err = file_open_row(pacs, row, &file);
-        if (err.code == ERROR_DAMAGED) {
+        if (err.code && err.code != ERROR_NO_MEMORY) { /* damaged, an unreadable sector, a lost pack */
             error_release(&err);
             take_damaged(row, record, c);
             continue;

@@ -274,6 +274,8 @@ static struct error submit(struct ingest *i, struct instance_record *record, str
         /* Data sets from the network bring no prefix of their own. */
         request->question->same_prefix = comparison.same_prefix || i->network;
         request->question->variant_of = comparison.variant_of;
+        request->question->prefix = comparison.has_prefix ? &comparison.prefix : NULL;
+        request->question->zero_preamble = comparison.zero_preamble;
         /* A variant in its preamble alone stands on the chunks that are there. */
         bool borrowed = comparison.same_as && comparison.same_holds;
         record->chunks = borrowed ? comparison.chunks.data : NULL;

@@ -147,6 +147,8 @@ struct error log_replay(const struct replay_options *options, struct log_positio
     size_t count = 0, last = 0;
     *position = (struct log_position){0};
     TRY(start_of(options, &meta));
+    /* Also where that pack is lost: its number is not given again, since rows point into it. */
+    *position = (struct log_position){.pack = meta.pack, .end = meta.end};
     TRY(fold_new(&r.fold));
     CHECK(packs_list(options->packs, &list, &count));
     for (size_t i = 0; i < count; i++) {
