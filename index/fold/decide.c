@@ -146,9 +146,8 @@ static struct error decide_patient(struct deciding *d)
     if (!err.code)
         err = decide_folder(d, buf_string(&name));
     uint64_t parent = d->record->folder.id ? d->record->folder.id : PACS_ROOT;
-    bool empty_parent = d->record->folder.created;
-    if (!err.code && !empty_parent)
-        err = naming_unique(d->fold, parent, &name);
+    if (!err.code) /* in a new parent too: some names are the tree's own */
+        err = naming_unique(d->fold, OBJECT_PATIENT, parent, &name);
     if (!err.code)
         create(d, &d->record->patient, d->record->folder.id ? d->children.folder : d->children.root, buf_string(&name));
     buf_release(&name);
@@ -213,8 +212,8 @@ static struct error decide_level(struct deciding *d, const struct level *level, 
     struct buf name;
     buf_init(&name);
     struct error err = naming_render(&name, level->kind, d->question->conf, &d->record->attributes, siblings + 1);
-    if (!err.code && !parent->created)
-        err = naming_unique(d->fold, parent->id, &name);
+    if (!err.code)
+        err = naming_unique(d->fold, level->kind, parent->id, &name);
     if (!err.code)
         create(d, decision, siblings, buf_string(&name));
     buf_release(&name);
@@ -373,8 +372,8 @@ static struct error decide_instance(struct deciding *d)
         buf_text(&name, e.shown.name);
     } else {
         err = naming_render(&name, OBJECT_INSTANCE, q->conf, &r->attributes, number);
-        if (!err.code && !r->series.created)
-            err = naming_unique(d->fold, r->series.id, &name);
+        if (!err.code)
+            err = naming_unique(d->fold, OBJECT_INSTANCE, r->series.id, &name);
     }
     if (!err.code)
         r->instance = (struct decision){d->next_id++, number, true, remember(d, buf_string(&name))};

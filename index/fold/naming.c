@@ -123,13 +123,18 @@ struct error naming_render(struct buf *name, enum object_kind kind, const struct
     return err.code ? err : buf_error(name);
 }
 
-/* Names that files of the tree bear beside directories, or that lack only a suffix to be one. */
-static bool reserved(const char *name)
+/* Names that files of the tree bear beside directories; an instance, which gets a suffix, must not be called as the
+ * stem of one either. */
+static bool reserved(const char *name, enum object_kind kind)
 {
-    static const char *const words[] = {"readme.txt", "patient.json", "study.json", "series.json", "patient",
-                                        "study",      "series",       "reports",    "sha256sums",  "report.txt"};
+    static const struct {
+        const char *name;
+        bool stem;
+    } words[] = {{"readme.txt", false}, {"patient.json", false}, {"study.json", false}, {"series.json", false},
+                 {"reports", false},    {"sha256sums", false},   {"report.txt", false}, {"patient", true},
+                 {"study", true},       {"series", true}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcasecmp(name, words[i]) == 0)
+        if ((!words[i].stem || kind == OBJECT_INSTANCE) && strcasecmp(name, words[i].name) == 0)
             return true;
     return false;
 }
@@ -190,8 +195,8 @@ out:
     return err;
 }
 
-static struct error taken(struct fold *fold, uint64_t parent, const char *base, unsigned count, struct buf *candidate,
-                          bool *yes)
+static struct error taken(struct fold *fold, enum object_kind kind, uint64_t parent, const char *base, unsigned count,
+                          struct buf *candidate, bool *yes)
 {
     uint64_t id;
     buf_clear(candidate);
@@ -201,13 +206,13 @@ static struct error taken(struct fold *fold, uint64_t parent, const char *base, 
         name_with_number(candidate, base, count);
     TRY(buf_error(candidate));
     TRY(naming_find(fold, parent, buf_string(candidate), &id));
-    *yes = id || reserved(buf_string(candidate));
+    *yes = id || reserved(buf_string(candidate), kind);
     return NO_ERROR;
 }
 
 /* Numbers are given densely, so the first free one lies behind the last taken one: doubling finds a free one, halving
  * the first. A thousand images of one number cost ten looks each, not a thousand. */
-struct error naming_unique(struct fold *fold, uint64_t parent, struct buf *name)
+struct error naming_unique(struct fold *fold, enum object_kind kind, uint64_t parent, struct buf *name)
 {
     struct error err = NO_ERROR;
     struct buf candidate;
@@ -215,20 +220,20 @@ struct error naming_unique(struct fold *fold, uint64_t parent, struct buf *name)
     bool yes;
     buf_init(&candidate);
     for (;; high *= 2) {
-        CHECK(taken(fold, parent, buf_string(name), high, &candidate, &yes));
+        CHECK(taken(fold, kind, parent, buf_string(name), high, &candidate, &yes));
         if (!yes || high > (1u << 30))
             break;
         low = high;
     }
     while (high - low > 1) {
         unsigned middle = low + (high - low) / 2;
-        CHECK(taken(fold, parent, buf_string(name), middle, &candidate, &yes));
+        CHECK(taken(fold, kind, parent, buf_string(name), middle, &candidate, &yes));
         if (yes)
             low = middle;
         else
             high = middle;
     }
-    CHECK(taken(fold, parent, buf_string(name), high, &candidate, &yes));
+    CHECK(taken(fold, kind, parent, buf_string(name), high, &candidate, &yes));
     buf_clear(name);
     buf_append(name, candidate.data, candidate.size);
     err = buf_error(name);

@@ -8,8 +8,9 @@
  * or instance number is shown as x and that. Never empty. */
 struct error naming_render(struct buf *name, enum object_kind kind, const struct archive_conf *conf,
                            const struct attributes *attributes, uint64_t number);
-/* Makes `name` unique among the children of `parent`, and unlike any file that the tree puts beside them. */
-struct error naming_unique(struct fold *fold, uint64_t parent, struct buf *name);
+/* Makes the `name` of an object of this kind unique among the children of `parent`, and unlike any file that the tree
+ * puts beside them. */
+struct error naming_unique(struct fold *fold, enum object_kind kind, uint64_t parent, struct buf *name);
 /* The directory child of `parent` with this name; `*id` 0: none. */
 struct error naming_find(struct fold *fold, uint64_t parent, const char *name, uint64_t *id);
 /* The folder above patients (`patients = initial | idtail`), empty where there is none. */

@@ -3,10 +3,12 @@
  * A record is valid if and only if its 64 header bytes carry the magic number and the checksum seeded with archive,
  * pack and offset, its length is within RECORD_PAYLOAD_MAX and the pack's end, and the payload has its checksum.
  *
- *  S1  A record before the durable point D that is not valid is damage: it is reported and fenced, what follows is
- * read. S2  From D on, records count up to the first that is not valid; that place is END, all beyond it is void. S3
- * `synced` of a valid header proves what lies before it, wherever the header itself stands: a good header far behind a
- * bad record moves D only as far as its own `synced`.
+ *  S1  A record before the durable point D that is not valid is damage: reported and fenced, what follows is read.
+ *
+ *  S2  From D on, records count up to the first that is not valid or cannot be read: that is END, all beyond is void.
+ *
+ *  S3  `synced` of a valid header proves what lies before it, wherever the header itself stands: a good header far
+ *      behind a bad record moves D only as far as its own `synced`.
  *
  * The file is read through one window; payloads that nobody asked for are passed over. */
 #include "codecs/chunk/chunk.h"
@@ -28,7 +30,8 @@ struct window {
     uint64_t last_end; /* of the last read: sequential reading earns large windows */
 };
 
-/* `size` bytes at `offset`, or NULL: beyond the file (no error) or unreadable (error). */
+/* `size` bytes at `offset` and, where they can be read, more behind them; or NULL: beyond the file (no error) or
+ * unreadable (error). */
 static const uint8_t *window_at(struct window *w, uint64_t offset, size_t size, struct error *err)
 {
     if (offset + size > w->file_size)
@@ -46,6 +49,11 @@ static const uint8_t *window_at(struct window *w, uint64_t offset, size_t size, 
         return NULL;
     }
     *err = packs_read(w->packs, w->number, offset, w->bytes.data, want);
+    if (err->code && want > size) { /* a bad sector further on costs nothing here */
+        error_release(err);
+        want = size;
+        *err = packs_read(w->packs, w->number, offset, w->bytes.data, want);
+    }
     if (err->code)
         return NULL;
     w->bytes.size = want;
@@ -169,12 +177,15 @@ struct error pack_find_end(struct packs *packs, uint64_t number, uint64_t known,
     }
     /* END: the run behind D (S2). */
     uint64_t at = d;
+    bool failed = err.code != ERROR_NONE;
     while (!err.code && header_at(&w, at, w.file_size, &header, &err) == FOUND_RECORD) {
         const uint8_t *payload;
         if (payload_at(&w, at, &header, &payload, &err) != FOUND_RECORD)
             break;
         at += record_extent(header.length);
     }
+    if (!failed && err.code != ERROR_NO_MEMORY)
+        error_release(&err);
     *durable = d;
     *end = at;
     buf_release(&w.bytes);
