@@ -149,6 +149,14 @@ static void fail_all(struct write_request *group, const struct error *err)
     }
 }
 
+/* After a pack was ended: its successor states the end at once, so that no restart looks for it in the page cache. Where
+ * the disk does not take one, the next group tries again. */
+static void begin_successor(struct writer *w)
+{
+    struct error err = log_open_group(w->log);
+    log_error(LOG_LEVEL_WARNING, COMPONENT, &err);
+}
+
 /* Steps 1 to 3 of the rule. */
 static struct error write_group(struct writer *w, struct write_request *group, bool logical)
 {
@@ -172,6 +180,7 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         if (err.code) {
             log_fail(w->log);
             log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(&err));
+            begin_successor(w);
         }
     }
     if (txn && err.code) {
@@ -179,15 +188,15 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         fold_reset(w->fold);
     } else if (txn) {
         err = fold_flush(w->fold);
-        if (err.code) {
+        if (err.code)
             db_abort(txn);
-            fold_reset(w->fold);
-        } else {
+        else
             err = db_commit(txn);
-        }
         if (err.code) {
+            fold_reset(w->fold);
             log_revoke(w->log, &before);
             log_line(LOG_LEVEL_ERROR, COMPONENT, "%s", error_text(&err));
+            begin_successor(w);
         }
     }
     return err;
@@ -243,7 +252,7 @@ static void run_group(struct writer *w, struct write_request *group)
 
 static bool checkpoint_due(struct writer *w, uint64_t now)
 {
-    if (w->save_due || w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
+    if (w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
     return db_extent_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
            now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
@@ -290,6 +299,7 @@ static void barrier(struct writer *w)
     if (err.code) {
         log_fail(w->log);
         log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        begin_successor(w);
     }
 }
 
