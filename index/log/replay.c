@@ -1,7 +1,8 @@
 /* What lives here: walking the chain of packs behind the state of the index and folding what is found.
  *
- * Every pack but the newest ends where its successor says; the newest ends by the rule of pack_find_end(). Within a
- * pack bad records before its end are damage: reported, fenced, the rest is read. */
+ * Every pack but the newest ends where its successor says; the newest, and one whose successor lost its header, ends by
+ * the rule of pack_find_end(). Within a pack bad records before its end are damage: reported, fenced, the rest is read.
+ * So is a damaged pack header: it holds nothing that the records need. */
 #include "index/log/replay.h"
 
 #include "index/fold/fold.h"
@@ -111,13 +112,16 @@ static struct error replay_pack(struct replaying *r, const struct pack_info *pac
 }
 
 /* Where a pack ends, and a word about what lies beyond. */
-static struct error end_of(struct replaying *r, const struct pack_info *pack, bool newest, uint64_t known,
-                           uint64_t *end)
+static struct error end_of(struct replaying *r, const struct pack_info *pack, uint64_t known, uint64_t *end)
 {
     uint64_t durable;
     *end = pack->end;
-    if (!newest && pack->end)
+    if (pack->end)
         return NO_ERROR;
+    struct error err = packs_settle(r->options->packs, pack->header.number);
+    if (err.code)
+        finding(r, false, error_text(&err));
+    error_release(&err);
     TRY(pack_find_end(r->options->packs, pack->header.number, known, &durable, end));
     if (*end < pack->file_size) {
         char text[160];
@@ -138,6 +142,21 @@ static struct error start_of(const struct replay_options *options, struct meta_r
     return err;
 }
 
+/* An index is never ahead of the log. Where it is, packs are not what they were: to go on would give LSNs again, and a
+ * rebuild without being asked would make an archive whose packs/ is not mounted an empty one. */
+static struct error check_reached(const struct meta_row *meta, const struct pack_info *list, size_t count)
+{
+    bool reached = !meta->pack;
+    for (size_t i = 0; i < count; i++)
+        reached |= list[i].header.number == meta->pack && list[i].file_size >= meta->end &&
+                   (!list[i].end || list[i].end >= meta->end);
+    return reached ? NO_ERROR
+                   : error_make(ERROR_REFUSED,
+                                "the index knows pack %08llu up to byte %llu, which is not there: are packs missing, "
+                                "or is packs/ not mounted? To go on with what is there: 'pacsctl rebuild'",
+                                (unsigned long long)meta->pack, (unsigned long long)meta->end);
+}
+
 struct error log_replay(const struct replay_options *options, struct log_position *position)
 {
     struct error err = NO_ERROR;
@@ -151,6 +170,7 @@ struct error log_replay(const struct replay_options *options, struct log_positio
     *position = (struct log_position){.pack = meta.pack, .end = meta.end};
     TRY(fold_new(&r.fold));
     CHECK(packs_list(options->packs, &list, &count));
+    CHECK(check_reached(&meta, list, count));
     for (size_t i = 0; i < count; i++) {
         if (list[i].valid)
             last = i;
@@ -163,13 +183,14 @@ struct error log_replay(const struct replay_options *options, struct log_positio
             char text[256];
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)number, pack->why);
             finding(&r, i < last, text);
-            continue;
         }
         uint64_t from = number == meta.pack ? meta.end : 0;
-        if (number >= meta.pack && !pack->replaced) {
-            CHECK(end_of(&r, pack, i == last, from, &end));
+        if (number >= meta.pack && !pack->replaced && (pack->valid || pack->headless)) {
+            CHECK(end_of(&r, pack, from, &end));
             CHECK(replay_pack(&r, pack, from, end));
-            *position = (struct log_position){.pack = number, .end = end};
+            /* A header that was never whole is no pack that a successor could state. */
+            if (pack->valid || end > PACK_HEADER_MIN)
+                *position = (struct log_position){.pack = number, .end = end};
         }
         r.done += pack->file_size;
         if (options->progress)
