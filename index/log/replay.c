@@ -142,19 +142,17 @@ static struct error start_of(const struct replay_options *options, struct meta_r
     return err;
 }
 
-/* An index is never ahead of the log. Where it is, packs are not what they were: to go on would give LSNs again, and a
- * rebuild without being asked would make an archive whose packs/ is not mounted an empty one. */
-static struct error check_reached(const struct meta_row *meta, const struct pack_info *list, size_t count)
+/* A lost pack is told by verify, and the archive goes on. Where all are gone packs/ is most likely not mounted: images
+ * must not be written below a mount point, and a rebuild without being asked would make an empty archive. */
+static struct error check_present(const struct meta_row *meta, size_t count)
 {
-    bool reached = !meta->pack;
-    for (size_t i = 0; i < count; i++)
-        reached |= list[i].header.number == meta->pack && list[i].file_size >= meta->end &&
-                   (!list[i].end || list[i].end >= meta->end);
-    return reached ? NO_ERROR
-                   : error_make(ERROR_REFUSED,
-                                "the index knows pack %08llu up to byte %llu, which is not there: are packs missing, "
-                                "or is packs/ not mounted? To go on with what is there: 'pacsctl rebuild'",
-                                (unsigned long long)meta->pack, (unsigned long long)meta->end);
+    if (count || !meta->pack)
+        return NO_ERROR;
+    return error_make(
+        ERROR_REFUSED,
+        "there are no packs, and the index knows pack %08llu: is packs/ not mounted? To begin with nothing: "
+        "'pacsctl rebuild'",
+        (unsigned long long)meta->pack);
 }
 
 struct error log_replay(const struct replay_options *options, struct log_position *position)
@@ -170,7 +168,7 @@ struct error log_replay(const struct replay_options *options, struct log_positio
     *position = (struct log_position){.pack = meta.pack, .end = meta.end};
     TRY(fold_new(&r.fold));
     CHECK(packs_list(options->packs, &list, &count));
-    CHECK(check_reached(&meta, list, count));
+    CHECK(check_present(&meta, count));
     for (size_t i = 0; i < count; i++) {
         if (list[i].valid)
             last = i;

@@ -16,7 +16,7 @@ struct replay_options {
 
 /* Applies all logical records behind the state of the index, in LSN order, some thousands a transaction. `*position`:
  * where the log ends now. Records that are damaged are reported and passed over. With the writer's lock. ERROR_REFUSED:
- * the packs end before the state of the index. */
+ * there are no packs, though the index has a state. */
 struct error log_replay(const struct replay_options *options, struct log_position *position);
 
 #endif
