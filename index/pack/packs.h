@@ -25,6 +25,12 @@ struct pack_info {
     char why[160];
 };
 
+/* Whether its making was cut before it was synced: it never took a record, and that is no fault. */
+static inline bool pack_given_up(const struct pack_info *pack)
+{
+    return pack->headless && !pack->end && pack->file_size <= PACK_HEADER_MIN;
+}
+
 struct error packs_new(struct packs **packs, const char *folder, const uint8_t uuid[16], const struct io_ops *io);
 void packs_free(struct packs *packs);
 const uint8_t *packs_uuid(const struct packs *packs);

@@ -121,12 +121,58 @@ static void lost_pack_header_costs_no_record(void)
     buf_release(&after);
 }
 
+/* A cut while a pack is made leaves a file without a header; that is no damage, now and after the next pack. */
+static void lost_making_of_a_pack_is_no_damage(void)
+{
+    begin();
+    send_number(1);
+    archive_close();
+    EXPECT(file_write(scratch_path("archive/packs/00000002.pack"), "\0\0\0\0", 4));
+    archive_open(PACS_WRITE);
+    send_number(2);
+    EXPECT(archive_damage(true) == 0);
+    archive_reopen(PACS_REBUILD);
+    EXPECT(archive_counts().instances == 2 && archive_damage(true) == 0);
+}
+
+/* Seals are made in the background. */
+static void wait_for_seals(uint64_t count)
+{
+    for (int i = 0; i < 1000 && archive_counts().sealed_packs < count; i++)
+        usleep(10000);
+    EXPECT(archive_counts().sealed_packs == count);
+}
+
+/* A pack is exchanged for an older copy of itself, whose bytes hold: it is the seal that tells. */
+static void lost_seal_of_the_pack_before_is_missed(void)
+{
+    struct buf young;
+    buf_init(&young);
+    begin();
+    send_number(1);
+    archive_close();
+    EXPECT(file_read(scratch_path("archive/packs/00000001.pack"), &young));
+    for (unsigned number = 2; number < 4; number++) {
+        archive_open(PACS_WRITE);
+        send_number(number);
+        archive_close();
+    }
+    archive_open(PACS_WRITE);
+    wait_for_seals(2);
+    EXPECT(archive_damage(true) == 0);
+    EXPECT(file_write(scratch_path("archive/packs/00000001.pack"), young.data, young.size));
+    EXPECT(archive_counts().sealed_packs == 1 && archive_damage(false) > 0);
+    buf_release(&young);
+}
+
 int main(void)
 {
     RUN(lost_first_record_leaves_the_others);
     RUN(lost_record_that_was_healed_is_there_after_a_rebuild);
     RUN(lost_version_does_not_hide_the_next);
     RUN(lost_pack_header_costs_no_record);
+    RUN(lost_making_of_a_pack_is_no_damage);
+    RUN(lost_seal_of_the_pack_before_is_missed);
     builder_release(&b);
     archive_gone();
     return check_done();
