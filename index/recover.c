@@ -106,13 +106,24 @@ static struct error sync_pack(struct pacs *pacs, const struct log_position *posi
     return failed ? error_system(failed, "%s: cannot sync", path) : NO_ERROR;
 }
 
+/* Takes and saves a checkpoint; its pin lives until the caller releases it. */
+static struct error checkpoint_now(struct pacs *pacs, struct db *db, const char *folder, struct checkpoint **checkpoint)
+{
+    TRY(checkpoint_take(db, checkpoint));
+    struct error err = checkpoint_save(*checkpoint, folder, pacs->io);
+    if (err.code) {
+        checkpoint_release(*checkpoint);
+        *checkpoint = NULL;
+    }
+    return err;
+}
+
 static struct error make_durable(struct pacs *pacs, struct db *db, const char *folder)
 {
     struct checkpoint *checkpoint;
-    TRY(checkpoint_take(db, &checkpoint));
-    struct error err = checkpoint_save(checkpoint, folder, pacs->io);
+    TRY(checkpoint_now(pacs, db, folder, &checkpoint));
     checkpoint_release(checkpoint);
-    return err.code ? err : stamp_write(folder, pacs->io);
+    return stamp_write(folder, pacs->io);
 }
 
 static void remove_folder(const char *folder)
@@ -210,16 +221,25 @@ out:
     return err;
 }
 
-/* The index in `folder`, which is whole: behind the log it is replayed. */
+/* The index in `folder`, which is whole: behind the log it is replayed. C1 holds meanwhile: nothing pins the state of
+ * the checkpoint that an earlier process left, so another is made before the replay writes. */
 static struct error catch_up(struct pacs *pacs, const char *folder, struct log_position *position)
 {
     struct db *db;
+    struct checkpoint *before = NULL;
+    uint64_t lsn;
     TRY(db_open(&db, folder, true, false));
-    struct error err = replay(pacs, db, position);
-    if (!err.code)
-        err = sync_pack(pacs, position);
-    if (!err.code)
+    struct error err = checkpoint_now(pacs, db, folder, &before);
+    CHECK(err);
+    lsn = checkpoint_lsn(before);
+    CHECK(replay(pacs, db, position));
+    CHECK(sync_pack(pacs, position));
+    if (position->lsn == lsn)
+        err = stamp_write(folder, pacs->io); /* nothing was written */
+    else
         err = make_durable(pacs, db, folder);
+out:
+    checkpoint_release(before);
     db_close(db);
     return err;
 }

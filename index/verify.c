@@ -18,6 +18,7 @@ struct verifying {
     uint64_t done, all;
     uint64_t last_lsn; /* of the log, in order */
     uint64_t applied;  /* the newest LSN of the index when we began */
+    uint8_t seal[32];  /* of the pack before; zeros: none */
 };
 
 static void tell(struct verifying *v, bool damage, const char *text)
@@ -97,6 +98,19 @@ static struct error on_record(void *context, uint64_t number, const struct scan_
     return err;
 }
 
+/* Each seal states the one before it, or zeros where that pack had none yet: a pack that was exchanged as a whole, its
+ * own seal in order, does not fit its successor. */
+static void check_chain(struct verifying *v, uint64_t number, const struct seal *seal)
+{
+    static const uint8_t none[32];
+    char text[160];
+    if (memcmp(seal->previous, none, 32) != 0 && memcmp(seal->previous, v->seal, 32) != 0) {
+        snprintf(text, sizeof text, "pack %08llu: the pack before it is not the one that was sealed",
+                 (unsigned long long)number);
+        tell(v, true, text);
+    }
+}
+
 static struct error check_pack(struct verifying *v, const struct pack_info *pack, bool newest,
                                const struct meta_row *meta)
 {
@@ -108,8 +122,15 @@ static struct error check_pack(struct verifying *v, const struct pack_info *pack
         .end = end, .chunk_bytes = true, .fence = true, .damage = on_damage, .record = on_record, .context = v};
     TRY(pack_scan(v->pacs->packs, number, &scan, &stopped));
     struct error err = seal_read(v->pacs->packs, number, &seal);
-    if (!err.code)
+    bool sealed = err.code == ERROR_NONE;
+    if (sealed) {
+        check_chain(v, number, &seal);
         err = seal_verify(v->pacs->packs, number, &seal);
+    }
+    if (sealed)
+        memcpy(v->seal, seal.sha256, sizeof v->seal);
+    else if (pack->valid && pack->end) /* others were passed over by who seals */
+        memset(v->seal, 0, sizeof v->seal);
     if (err.code == ERROR_DAMAGED)
         tell_error(v, &err);
     if (err.code == ERROR_NOT_FOUND)
@@ -129,10 +150,10 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
         v->result->packs++;
         if (!list[i].valid) {
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)list[i].header.number, list[i].why);
-            tell(v, i < newest, text);
-            continue;
-        }
-        if ((i ? list[i - 1].header.number : 0) < list[i].header.previous) {
+            tell(v, i < newest && !pack_given_up(&list[i]), text);
+            if (!list[i].headless || i > newest || pack_given_up(&list[i]))
+                continue;
+        } else if ((i ? list[i - 1].header.number : 0) < list[i].header.previous) {
             snprintf(text, sizeof text, "pack %08llu follows pack %08llu, which is missing",
                      (unsigned long long)list[i].header.number, (unsigned long long)list[i].header.previous);
             tell(v, true, text);

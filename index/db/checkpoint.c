@@ -24,6 +24,7 @@ struct checkpoint {
     struct db *db;
     struct db_txn *pin;
     struct buf bytes;
+    bool uncertain;
 };
 
 struct error checkpoint_take(struct db *db, struct checkpoint **out)
@@ -68,21 +69,6 @@ out:
     return err;
 }
 
-struct error checkpoint_save(struct checkpoint *c, const char *folder, const struct io_ops *io)
-{
-    TRY(db_sync(c->db));
-    return io_replace(io, folder, "checkpoint", c->bytes.data, c->bytes.size, 0640);
-}
-
-void checkpoint_release(struct checkpoint *c)
-{
-    if (!c)
-        return;
-    db_abort(c->pin);
-    buf_release(&c->bytes);
-    free(c);
-}
-
 static struct error read_small(const char *folder, const char *name, struct buf *out, size_t limit)
 {
     char path[PATH_MAX];
@@ -99,6 +85,54 @@ static struct error read_small(const char *folder, const char *name, struct buf 
     out->size = (size_t)got;
     to[got] = 0;
     return NO_ERROR;
+}
+
+/* Whether folder/checkpoint may be this one; what cannot be read may be. */
+static bool is_named(const struct checkpoint *c, const char *folder)
+{
+    struct buf stored;
+    buf_init(&stored);
+    struct error err = read_small(folder, "checkpoint", &stored, HEADER + 2 * PAGE_MAX + 8);
+    bool other = !err.code && (stored.size != c->bytes.size || memcmp(stored.data, c->bytes.data, stored.size) != 0);
+    bool none = err.code == ERROR_NOT_FOUND;
+    error_release(&err);
+    buf_release(&stored);
+    return !other && !none;
+}
+
+struct error checkpoint_save(struct checkpoint *c, const char *folder, const struct io_ops *io)
+{
+    struct error err = db_sync(c->db);
+    if (err.code) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/stamp", folder);
+        c->uncertain = true;
+        if (io->unlink(io, path) != 0 && errno != ENOENT)
+            return error_context(err, "%s cannot be removed either: run 'pacsctl rebuild'", path);
+        return err;
+    }
+    err = io_replace(io, folder, "checkpoint", c->bytes.data, c->bytes.size, 0640);
+    c->uncertain = err.code && is_named(c, folder);
+    return err;
+}
+
+uint64_t checkpoint_lsn(const struct checkpoint *c)
+{
+    return get_u64(c->bytes.data + 32);
+}
+
+bool checkpoint_uncertain(const struct checkpoint *c)
+{
+    return c->uncertain;
+}
+
+void checkpoint_release(struct checkpoint *c)
+{
+    if (!c)
+        return;
+    db_abort(c->pin);
+    buf_release(&c->bytes);
+    free(c);
 }
 
 struct error checkpoint_restore(const char *folder, const struct io_ops *io)

@@ -26,8 +26,14 @@ struct checkpoint;
 
 /* Writer's thread, between transactions. */
 struct error checkpoint_take(struct db *db, struct checkpoint **checkpoint);
-/* Any thread. */
+/* Any thread. When the sync of the environment fails, the kernel has dropped pages that the cache still shows: the
+ * stamp goes, so that the next process restores the checkpoint before. */
 struct error checkpoint_save(struct checkpoint *checkpoint, const char *folder, const struct io_ops *io);
+/* After a failed save: whether this checkpoint or the one before counts is not known, or nothing that was written since
+ * the one before is. Then neither pin may go and no other checkpoint may be taken, until the environment was closed. */
+bool checkpoint_uncertain(const struct checkpoint *checkpoint);
+/* Up to which record its state is the fold of the log. */
+uint64_t checkpoint_lsn(const struct checkpoint *checkpoint);
 /* Lets the pin go. NULL is allowed. */
 void checkpoint_release(struct checkpoint *checkpoint);
 

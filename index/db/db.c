@@ -351,26 +351,24 @@ bool db_get(struct db_txn *t, enum table table, const void *key, size_t size, st
     return !code;
 }
 
-static struct error put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
-                        size_t value_size, unsigned flags)
+struct error db_put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
+                    size_t value_size)
 {
     MDB_val k = val(key, size), v = val(value, value_size);
-    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, flags);
+    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, 0);
     if (code == MDB_KEYEXIST && (tables[table].flags & MDB_DUPSORT))
         code = 0;
     return code ? failure(t->db, code, "cannot write") : NO_ERROR;
 }
 
-struct error db_put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
-                    size_t value_size)
-{
-    return put(t, table, key, size, value, value_size, 0);
-}
-
 struct error db_append(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
                        size_t value_size)
 {
-    return put(t, table, key, size, value, value_size, MDB_APPEND);
+    MDB_val k = val(key, size), v = val(value, value_size);
+    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, MDB_APPEND);
+    if (code == MDB_KEYEXIST)
+        return db_put(t, table, key, size, value, value_size);
+    return code ? failure(t->db, code, "cannot write") : NO_ERROR;
 }
 
 struct error db_delete(struct db_txn *t, enum table table, const void *key, size_t size)

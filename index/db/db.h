@@ -75,7 +75,7 @@ struct db *db_of(struct db_txn *txn);
 bool db_get(struct db_txn *txn, enum table table, const void *key, size_t size, struct slice *value, struct error *err);
 struct error db_put(struct db_txn *txn, enum table table, const void *key, size_t size, const void *value,
                     size_t value_size);
-/* As db_put where the key is known to be the greatest of its table. */
+/* As db_put, quicker where the key is the greatest of its table. */
 struct error db_append(struct db_txn *txn, enum table table, const void *key, size_t size, const void *value,
                        size_t value_size);
 struct error db_delete(struct db_txn *txn, enum table table, const void *key, size_t size);

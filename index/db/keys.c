@@ -1,7 +1,7 @@
 /* Table name: names of children.
- *   key    u64 parent id (big-endian), u64 hash of the folded name;  value  u64 permanent numbers, in order of arrival
+ *   key    u64 parent id (big-endian), u64 hash of the folded name;  value  u64 permanent numbers, in order
  * Table uid: studies, series and instances by UID.
- *   key    u64 hash of kind and UID;  value  u64 ids, in order of arrival
+ *   key    u64 hash of kind and UID;  value  u64 ids, in order
  * Table secondary: ids by what people search for.
  *   key    u8 kind, text (cut at SECONDARY_TEXT_MAX bytes);  values  u64 id (big-endian), sorted
  * Hashes are XXH3-64; what they lead to is compared with the row by whoever asks. */
@@ -42,9 +42,13 @@ static struct error list_add(struct db_txn *txn, enum table table, const uint8_t
     struct slice list;
     struct buf value;
     TRY(list_get(txn, table, key, size, &list));
+    size_t at = list.size; /* in order, which but for lost records is that of arrival */
+    while (at && get_u64(list.data + at - 8) > number)
+        at -= 8;
     buf_init(&value);
-    buf_append(&value, list.data, list.size);
+    buf_append(&value, list.data, at);
     buf_u64(&value, number);
+    buf_append(&value, list.data + at, list.size - at);
     struct error err = buf_error(&value);
     if (!err.code)
         err = db_put(txn, table, key, size, value.data, value.size);

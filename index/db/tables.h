@@ -49,7 +49,7 @@ struct error edition_put(struct db_txn *txn, uint64_t id, uint64_t series, uint6
 /* ---- keys.c: names, UIDs, secondary keys: hashes, proven against the row by the caller ---- */
 uint64_t name_hash(const char *name); /* of name_fold() of it */
 uint64_t uid_hash(enum object_kind kind, const char *uid);
-/* The numbers (ids) under a key in order of arrival, `count` of them in `list` (8 bytes each, little-endian). */
+/* The numbers (ids) under a key in order, `count` of them in `list` (8 bytes each, little-endian). */
 struct error name_list(struct db_txn *txn, uint64_t parent, const char *name, struct slice *list);
 struct error name_add(struct db_txn *txn, uint64_t parent, const char *name, uint64_t number);
 struct error uid_list(struct db_txn *txn, enum object_kind kind, const char *uid, struct slice *list);

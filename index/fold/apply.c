@@ -126,6 +126,25 @@ static struct error series_keys(struct applying *a)
     return *modality ? secondary_add(txn, SECONDARY_MODALITY, modality, a->record->series.id) : NO_ERROR;
 }
 
+#define LOST_NAME_MAX 32
+
+/* What the record of this object's first instance said is lost with that record: the others have all of it but the name
+ * (and an issuer that was an AE's default). So that they are not lost too, it is made of this one. */
+static struct error find_lost(struct applying *a, enum object_kind kind, struct decision *d, char name[LOST_NAME_MAX])
+{
+    struct fold_object *o;
+    if (!d->id || d->created)
+        return NO_ERROR;
+    struct error err = fold_object_get(a->fold, kind, d->id, &o);
+    if (err.code != ERROR_NOT_FOUND)
+        return err;
+    error_release(&err);
+    snprintf(name, LOST_NAME_MAX, "Recovered_%llu", (unsigned long long)d->id);
+    d->name = name;
+    d->created = true;
+    return NO_ERROR;
+}
+
 static struct error create_levels(struct applying *a)
 {
     const struct instance_record *r = a->record;
@@ -207,11 +226,11 @@ static struct error touch_ancestors(struct applying *a, const struct instance_ro
         TRY(fold_object_get(a->fold, kinds[i], ids[i], &o));
         o->row.instances += (uint64_t)instances;
         o->row.bytes += (uint64_t)bytes;
-        if (kinds[i] == OBJECT_SERIES)
+        if (kinds[i] == OBJECT_SERIES && row->number > o->row.children)
             o->row.children = row->number;
         if (shown) {
             o->row.changed_ns = row->time_ns;
-            o->row.newest = row->id;
+            o->row.newest = row->id > o->row.newest ? row->id : o->row.newest;
         }
         if (kinds[i] == OBJECT_SERIES && !(row->flags & INSTANCE_VARIANT))
             o->row.list_ns = row->time_ns;
@@ -220,7 +239,7 @@ static struct error touch_ancestors(struct applying *a, const struct instance_ro
     struct meta_row *meta = fold_meta(a->fold);
     meta->instances += (uint64_t)instances;
     meta->bytes += (uint64_t)bytes;
-    meta->newest = row->id;
+    meta->newest = row->id > meta->newest ? row->id : meta->newest;
     return NO_ERROR;
 }
 
@@ -273,17 +292,6 @@ static struct error row_of(struct fold *fold, uint64_t id, struct instance_row *
     return instance_get(fold_txn(fold), series, number, row);
 }
 
-/* The same data set is stored again where its first copy is damaged: only the place changes. */
-static struct error apply_heal(struct applying *a)
-{
-    struct instance_row row;
-    TRY(row_of(a->fold, a->record->supersedes, &row));
-    row.pack = (uint32_t)a->place->pack;
-    row.offset = a->place->offset;
-    row.lead = lead_of(a);
-    return instance_put(fold_txn(a->fold), &row);
-}
-
 static struct error apply_edition(struct applying *a)
 {
     const struct instance_record *r = a->record;
@@ -298,20 +306,51 @@ static struct error apply_edition(struct applying *a)
         bytes = (int64_t)row.size;
     }
     if (r->verdict == INGEST_VERSION) {
-        TRY(row_of(a->fold, r->supersedes, &before));
-        before.superseded = row.id;
-        TRY(instance_put(txn, &before));
-        instances--;
-        bytes -= (int64_t)before.size;
+        struct error err = row_of(a->fold, r->supersedes, &before);
+        if (!err.code) {
+            before.superseded = row.id;
+            err = instance_put(txn, &before);
+            instances--;
+            bytes -= (int64_t)before.size;
+        } else if (err.code == ERROR_NOT_FOUND) {
+            error_release(&err); /* its record is lost, this one is not */
+        }
+        TRY(err);
     }
     TRY(instance_put(txn, &row));
     TRY(edition_put(txn, row.id, row.series, row.number));
     TRY(name_add(txn, row.series, row.name, row.number));
     TRY(uid_add(txn, OBJECT_INSTANCE, row.uid, row.id));
     used_id(a->fold, row.id);
+    bool arrived = row.id > fold_meta(a->fold)->newest; /* not one that is made of the record that heals it */
     TRY(touch_ancestors(a, &row, instances, bytes, shown));
-    TRY(count_hour(a, &row));
+    if (arrived)
+        TRY(count_hour(a, &row));
     return note_conflicts(a);
+}
+
+/* The same data set is stored again where its first copy is damaged: only the place changes, and what was made of it.
+ * Where the record of the first copy is lost, this one is the edition. */
+static struct error apply_heal(struct applying *a)
+{
+    const struct instance_record *r = a->record;
+    struct instance_row row;
+    struct error err = row_of(a->fold, r->supersedes, &row);
+    if (err.code == ERROR_NOT_FOUND && r->instance.id == r->supersedes) {
+        error_release(&err);
+        return apply_edition(a);
+    }
+    TRY(err);
+    row.pack = (uint32_t)a->place->pack;
+    row.offset = a->place->offset;
+    row.lead = lead_of(a);
+    row.json_version = r->json_version;
+    row.json_size = r->json_size;
+    row.shape = r->shape;
+    row.position = r->position;
+    row.flags &= ~(uint32_t)INSTANCE_POSITION;
+    row.flags |= r->has_position ? INSTANCE_POSITION : 0u;
+    return instance_put(fold_txn(a->fold), &row);
 }
 
 static struct error apply_duplicate(struct applying *a)
@@ -327,13 +366,26 @@ static struct error apply_instance_record(struct fold *fold, const struct record
     struct buf texts;
     TRY(instance_record_read(&record, &texts, payload, size));
     struct applying a = {fold, header, place, &record};
-    struct error err;
+    struct decision *const levels[] = {&record.folder, &record.patient, &record.study, &record.series};
+    char names[4][LOST_NAME_MAX];
+    struct error err = NO_ERROR;
+    struct buf key;
+    buf_init(&key);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(find_lost(&a, OBJECT_FOLDER + (enum object_kind)i, levels[i], names[i]));
+    if (record.patient.created && !*record.patient_key) {
+        patient_key(&key, &record.attributes, NULL, NULL);
+        CHECK(buf_error(&key));
+        record.patient_key = buf_string(&key);
+    }
     if (record.verdict == INGEST_DUPLICATE)
         err = apply_duplicate(&a);
     else if (record.verdict == INGEST_HEALED)
         err = apply_heal(&a);
     else
         err = apply_edition(&a);
+out:
+    buf_release(&key);
     buf_release(&texts);
     return err;
 }

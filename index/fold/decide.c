@@ -342,12 +342,29 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
     return NO_ERROR;
 }
 
+/* It stands in the place of the edition that it heals, and says all of it again: should that one's record be lost, a
+ * rebuild makes the edition of this one. The JSON text is that of the prefix that the file keeps. */
+static struct error decide_healed(struct deciding *d)
+{
+    struct instance_record *r = d->record;
+    struct instance_row row;
+    TRY(row_of(d, r->supersedes, &row));
+    r->version = row.version;
+    r->flags = row.flags & ~(uint32_t)INSTANCE_POSITION;
+    if (row.superseded)
+        r->flags &= ~(uint32_t)INSTANCE_SHOWN;
+    if (d->question->prefix) {
+        r->json_version = row.json_version;
+        r->json_size = row.json_size;
+    }
+    r->instance = (struct decision){row.id, row.number, true, remember(d, row.name)};
+    return NO_ERROR;
+}
+
 static struct error decide_instance(struct deciding *d)
 {
     static const uint32_t flags[] = {
         [INGEST_STORED] = INSTANCE_SHOWN,
-        [INGEST_DUPLICATE] = 0,
-        [INGEST_HEALED] = 0,
         [INGEST_VARIANT] = INSTANCE_VARIANT,
         [INGEST_VERSION] = INSTANCE_SHOWN,
         [INGEST_CONFLICT] = INSTANCE_CONFLICT,
@@ -358,8 +375,10 @@ static struct error decide_instance(struct deciding *d)
     struct buf name;
     TRY(look_at_editions(d, &e));
     TRY(decide_verdict(d, &e));
-    if (d->answer->stale)
+    if (d->answer->stale || r->verdict == INGEST_DUPLICATE)
         return NO_ERROR;
+    if (r->verdict == INGEST_HEALED)
+        return decide_healed(d);
     r->version = e.same_path + 1;
     r->flags = flags[r->verdict] | (q->lossy ? INSTANCE_LOSSY : 0u) | (e.elsewhere ? INSTANCE_ELSEWHERE : 0u) |
                (q->numbered ? INSTANCE_NUMBERED : 0u);

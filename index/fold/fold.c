@@ -15,7 +15,7 @@ struct kept {
 
 struct fold {
     struct db_txn *txn;
-    struct meta_row meta;
+    struct meta_row meta, before; /* at the beginning of the transaction */
     struct kept kept[KEPT];
 };
 
@@ -74,7 +74,9 @@ void fold_free(struct fold *fold)
 struct error fold_begin(struct fold *fold, struct db_txn *txn)
 {
     fold->txn = txn;
-    return meta_row_get(txn, &fold->meta);
+    TRY(meta_row_get(txn, &fold->meta));
+    fold->before = fold->meta;
+    return NO_ERROR;
 }
 
 static struct error write_kept(struct fold *fold, struct kept *k)
@@ -98,6 +100,7 @@ void fold_reset(struct fold *fold)
 {
     for (size_t i = 0; i < KEPT; i++)
         fold->kept[i].used = fold->kept[i].object.dirty = false;
+    fold->meta = fold->before;
 }
 
 struct meta_row *fold_meta(struct fold *fold)

@@ -26,7 +26,8 @@ void fold_free(struct fold *fold);
 struct error fold_begin(struct fold *fold, struct db_txn *txn);
 /* Writes what is kept. Call before the commit. */
 struct error fold_flush(struct fold *fold);
-/* Forgets what is kept (the transaction was aborted). */
+/* Forgets what is kept, and the state is that of fold_begin again (the transaction was aborted or its commit failed).
+ */
 void fold_reset(struct fold *fold);
 struct meta_row *fold_meta(struct fold *fold);
 struct db_txn *fold_txn(struct fold *fold);

@@ -76,7 +76,7 @@ void chunker_free(struct chunker *c)
 
 void chunker_pixels(struct chunker *c, uint64_t offset, uint64_t end, uint64_t frame, bool compressed)
 {
-    c->pixels = end == 0 || end - offset + offset > INLINE_MAX;
+    c->pixels = end == 0 || end > INLINE_MAX;
     c->pixel_offset = offset;
     c->pixel_end = end;
     c->compressed = compressed;

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PARTIAL_SECONDS 86400
+
 struct quarantine {
     struct pacs *pacs;
     int fd;
@@ -80,6 +82,29 @@ static int whole(const struct dirent *entry)
     return entry->d_name[0] != '.' && size > 4 && strcmp(entry->d_name + size - 4, ".dcm") == 0;
 }
 
+static int partial(const struct dirent *entry)
+{
+    size_t size = strlen(entry->d_name);
+    return entry->d_name[0] == '.' && size > 5 && strcmp(entry->d_name + size - 5, ".part") == 0;
+}
+
+/* No data set is a day on its way. */
+static void remove_partial(const char *folder)
+{
+    char path[PATH_MAX];
+    struct dirent **list;
+    struct stat st;
+    int count = scandir(folder, &list, partial, older);
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);
+        if (stat(path, &st) == 0 && st.st_mtime + PARTIAL_SECONDS < time(NULL))
+            unlink(path);
+        free(list[i]);
+    }
+    if (count >= 0)
+        free(list);
+}
+
 static void make_room(struct pacs *pacs)
 {
     char folder[PATH_MAX - 300], path[PATH_MAX];
@@ -87,6 +112,7 @@ static void make_room(struct pacs *pacs)
     struct stat st;
     uint64_t total = 0;
     snprintf(folder, sizeof folder, "%s/quarantine", pacs->path);
+    remove_partial(folder);
     int count = scandir(folder, &list, whole, older);
     for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);

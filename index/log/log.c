@@ -168,7 +168,11 @@ static void close_pack(struct log *log)
 struct error log_open_group(struct log *log)
 {
     if (log->fd >= 0 && log->written >= log->pack_bytes && log->part_count == 0) {
-        TRY(log_sync(log));
+        struct error err = log_sync(log);
+        if (err.code) {
+            log_fail(log); /* a second sync would succeed, and prove nothing */
+            return err;
+        }
         close_pack(log);
     }
     if (log->fd >= 0)

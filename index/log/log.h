@@ -41,7 +41,7 @@ struct error log_new(struct log **log, const char *folder, const uint8_t uuid[16
 void log_free(struct log *log);
 
 /* Makes sure that there is a pack that takes records: closes a full one (synced), makes a new one. Call before the
- * first append of a group. */
+ * first append of a group. Where that sync fails L3 is done already. */
 struct error log_open_group(struct log *log);
 /* Adds a record to the group: in memory only, nothing is written. The parts of the payload must stay where they are
  * until log_sync or log_fail. Logical records get the next LSN. */

@@ -1,7 +1,8 @@
 /* What lives here: walking the chain of packs behind the state of the index and folding what is found.
  *
- * Every pack but the newest ends where its successor says; the newest ends by the rule of pack_find_end(). Within a
- * pack bad records before its end are damage: reported, fenced, the rest is read. */
+ * Every pack but the newest ends where its successor says; the newest, and one whose successor lost its header, ends by
+ * the rule of pack_find_end(). Within a pack bad records before its end are damage: reported, fenced, the rest is read.
+ * So is a damaged pack header: it holds nothing that the records need. */
 #include "index/log/replay.h"
 
 #include "index/fold/fold.h"
@@ -111,13 +112,16 @@ static struct error replay_pack(struct replaying *r, const struct pack_info *pac
 }
 
 /* Where a pack ends, and a word about what lies beyond. */
-static struct error end_of(struct replaying *r, const struct pack_info *pack, bool newest, uint64_t known,
-                           uint64_t *end)
+static struct error end_of(struct replaying *r, const struct pack_info *pack, uint64_t known, uint64_t *end)
 {
     uint64_t durable;
     *end = pack->end;
-    if (!newest && pack->end)
+    if (pack->end)
         return NO_ERROR;
+    struct error err = packs_settle(r->options->packs, pack->header.number);
+    if (err.code)
+        finding(r, false, error_text(&err));
+    error_release(&err);
     TRY(pack_find_end(r->options->packs, pack->header.number, known, &durable, end));
     if (*end < pack->file_size) {
         char text[160];
@@ -138,6 +142,19 @@ static struct error start_of(const struct replay_options *options, struct meta_r
     return err;
 }
 
+/* A lost pack is told by verify, and the archive goes on. Where all are gone packs/ is most likely not mounted: images
+ * must not be written below a mount point, and a rebuild without being asked would make an empty archive. */
+static struct error check_present(const struct meta_row *meta, size_t count)
+{
+    if (count || !meta->pack)
+        return NO_ERROR;
+    return error_make(
+        ERROR_REFUSED,
+        "there are no packs, and the index knows pack %08llu: is packs/ not mounted? To begin with nothing: "
+        "'pacsctl rebuild'",
+        (unsigned long long)meta->pack);
+}
+
 struct error log_replay(const struct replay_options *options, struct log_position *position)
 {
     struct error err = NO_ERROR;
@@ -151,6 +168,7 @@ struct error log_replay(const struct replay_options *options, struct log_positio
     *position = (struct log_position){.pack = meta.pack, .end = meta.end};
     TRY(fold_new(&r.fold));
     CHECK(packs_list(options->packs, &list, &count));
+    CHECK(check_present(&meta, count));
     for (size_t i = 0; i < count; i++) {
         if (list[i].valid)
             last = i;
@@ -162,14 +180,15 @@ struct error log_replay(const struct replay_options *options, struct log_positio
         if (!pack->valid) {
             char text[256];
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)number, pack->why);
-            finding(&r, i < last, text);
-            continue;
+            finding(&r, i < last && !pack_given_up(pack), text);
         }
         uint64_t from = number == meta.pack ? meta.end : 0;
-        if (number >= meta.pack && !pack->replaced) {
-            CHECK(end_of(&r, pack, i == last, from, &end));
+        if (number >= meta.pack && !pack->replaced && (pack->valid || pack->headless)) {
+            CHECK(end_of(&r, pack, from, &end));
             CHECK(replay_pack(&r, pack, from, end));
-            *position = (struct log_position){.pack = number, .end = end};
+            /* A header that was never whole is no pack that a successor could state. */
+            if (pack->valid || end > PACK_HEADER_MIN)
+                *position = (struct log_position){.pack = number, .end = end};
         }
         r.done += pack->file_size;
         if (options->progress)

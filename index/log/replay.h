@@ -15,7 +15,8 @@ struct replay_options {
 };
 
 /* Applies all logical records behind the state of the index, in LSN order, some thousands a transaction. `*position`:
- * where the log ends now. Records that are damaged are reported and passed over. */
+ * where the log ends now. Records that are damaged are reported and passed over. With the writer's lock. ERROR_REFUSED:
+ * there are no packs, though the index has a state. */
 struct error log_replay(const struct replay_options *options, struct log_position *position);
 
 #endif

@@ -149,6 +149,14 @@ static void fail_all(struct write_request *group, const struct error *err)
     }
 }
 
+/* After a pack was ended: its successor states the end at once, so that no restart looks for it in the page cache.
+ * Where the disk does not take one, the next group tries again. */
+static void begin_successor(struct writer *w)
+{
+    struct error err = log_open_group(w->log);
+    log_error(LOG_LEVEL_WARNING, COMPONENT, &err);
+}
+
 /* Steps 1 to 3 of the rule. */
 static struct error write_group(struct writer *w, struct write_request *group, bool logical)
 {
@@ -172,6 +180,7 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         if (err.code) {
             log_fail(w->log);
             log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(&err));
+            begin_successor(w);
         }
     }
     if (txn && err.code) {
@@ -179,15 +188,15 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         fold_reset(w->fold);
     } else if (txn) {
         err = fold_flush(w->fold);
-        if (err.code) {
+        if (err.code)
             db_abort(txn);
-            fold_reset(w->fold);
-        } else {
+        else
             err = db_commit(txn);
-        }
         if (err.code) {
+            fold_reset(w->fold);
             log_revoke(w->log, &before);
             log_line(LOG_LEVEL_ERROR, COMPONENT, "%s", error_text(&err));
+            begin_successor(w);
         }
     }
     return err;
@@ -243,16 +252,17 @@ static void run_group(struct writer *w, struct write_request *group)
 
 static bool checkpoint_due(struct writer *w, uint64_t now)
 {
-    if (w->save_due || w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
+    if (w->saving || w->checkpoint_lsn == fold_meta(w->fold)->lsn)
         return false;
     return db_extent_bytes(w->index->db) >= w->checkpoint_bytes + CHECKPOINT_BYTES ||
            now - w->checkpoint_ms >= CHECKPOINT_SECONDS * 1000 || now - w->committed_ms >= CHECKPOINT_IDLE_MS;
 }
 
-/* The previous pin goes only when the new state is durable (C1). Called with the lock held. */
+/* The previous pin goes only when the new state is durable (C1); an uncertain one is kept for good, so that there is no
+ * other in this run. Called with the lock held. */
 static void collect_checkpoint(struct writer *w)
 {
-    if (!w->saved)
+    if (!w->saved || checkpoint_uncertain(w->saving))
         return;
     w->saved = false;
     if (w->save_failed) {
@@ -268,6 +278,7 @@ static void collect_checkpoint(struct writer *w)
 static void start_checkpoint(struct writer *w)
 {
     struct checkpoint *checkpoint;
+    db_clear_dead_readers(w->index->db); /* a killed mount keeps pages from use until then */
     struct error err = checkpoint_take(w->index->db, &checkpoint);
     if (err.code) {
         log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
@@ -290,6 +301,7 @@ static void barrier(struct writer *w)
     if (err.code) {
         log_fail(w->log);
         log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        begin_successor(w);
     }
 }
 
@@ -402,6 +414,8 @@ static void *helper_thread(void *argument)
             w->save_failed = err.code != ERROR_NONE;
             w->saved = true;
             w->save_due = false;
+            if (err.code && checkpoint_uncertain(checkpoint))
+                log_line(LOG_LEVEL_ERROR, COMPONENT, "no more checkpoints in this run; restart when the disk is well");
             log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
             continue;
         }
@@ -477,7 +491,7 @@ void writer_free(struct writer *w)
         pthread_join(w->thread, NULL);
     if (w->helper_runs)
         pthread_join(w->helper, NULL);
-    if (w->thread_runs) {
+    if (w->thread_runs && !(w->saving && checkpoint_uncertain(w->saving))) {
         struct checkpoint *last;
         struct error err = checkpoint_take(w->index->db, &last);
         if (!err.code) {

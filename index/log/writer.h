@@ -9,8 +9,9 @@
  *   5. answer each request                          cut before: the sender sends again: a duplicate
  *  W1  No answer before 2 and 3 have succeeded.
  *  W2  A failed 2 ends the pack (log_fail), the index transaction is aborted, all requests of the group are refused.
- *  W3  A failed 3 (a full disk) revokes the group: the pack ends before it (log_revoke), all requests are refused. A
- *      crash before a new pack states that end brings the group back: kept though refused, which harms nobody.
+ *  W3  A failed 3 (a full disk) revokes the group: the pack ends before it (log_revoke), all requests are refused.
+ * After W2 and W3 a new pack states the end at once (begin_successor). A crash before it does, or a disk that takes
+ * none, brings a revoked group back: kept though refused, which harms nobody.
  * 50 ms after the last group a BARRIER proves it; checkpoints follow growth, time and idleness.
  */
 #ifndef INDEX_LOG_WRITER_H

@@ -148,6 +148,19 @@ struct error packs_size(struct packs *packs, uint64_t number, uint64_t *size)
     return NO_ERROR;
 }
 
+struct error packs_settle(struct packs *packs, uint64_t number)
+{
+    char path[PATH_MAX];
+    packs_path(packs, number, path);
+    int fd = packs->io->open(packs->io, path, O_RDWR, 0);
+    if (fd < 0)
+        return error_system(errno, "%s: cannot open", path);
+    int failed = packs->io->fdatasync(packs->io, fd) != 0 ? errno : 0;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    packs->io->close(packs->io, fd);
+    return failed ? error_system(failed, "%s: cannot sync", path) : NO_ERROR;
+}
+
 struct error packs_record(struct packs *packs, uint64_t number, uint64_t offset, size_t guess,
                           struct record_header *header, struct buf *payload)
 {
@@ -216,6 +229,7 @@ static void read_info(struct packs *packs, struct pack_info *info, const char *p
         info->file_size = (uint64_t)st.st_size;
         ssize_t got = packs->io->pread(packs->io, fd, bytes, PACK_HEADER_MIN + PACK_REPLACED_MAX * 40, 0);
         err = pack_header_read(&info->header, bytes, got < 0 ? 0 : (size_t)got);
+        info->headless = err.code == ERROR_DAMAGED;
         if (!err.code && memcmp(info->header.uuid, packs->uuid, 16) != 0)
             err = error_make(ERROR_DAMAGED, "belongs to another archive");
         if (!err.code && info->header.number != number)
@@ -238,9 +252,10 @@ struct error packs_list(struct packs *packs, struct pack_info **out, size_t *out
     if (!folder)
         return error_system(errno, "%s: cannot open", packs->folder);
     for (struct dirent *entry; (entry = readdir(folder));) {
-        char *end;
-        unsigned long long number = strtoull(entry->d_name, &end, 10);
-        if (end == entry->d_name || strcmp(end, ".pack") != 0 || !number)
+        char name[40];
+        unsigned long long number = strtoull(entry->d_name, NULL, 10);
+        snprintf(name, sizeof name, "%08llu.pack", number);
+        if (!number || strcmp(entry->d_name, name) != 0)
             continue;
         if (count == room) {
             room = room ? room * 2 : 16;

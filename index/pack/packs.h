@@ -20,9 +20,16 @@ struct pack_info {
     uint64_t file_size;
     uint64_t end;  /* stated by the successor; 0 for the newest pack: see pack_find_end() */
     bool valid;    /* the header holds; else `why` */
+    bool headless; /* ours by name, but the header does not hold: never made, or damaged; records may follow */
     bool replaced; /* a later pack of compaction stands for it */
     char why[160];
 };
+
+/* Whether its making was cut before it was synced: it never took a record, and that is no fault. */
+static inline bool pack_given_up(const struct pack_info *pack)
+{
+    return pack->headless && !pack->end && pack->file_size <= PACK_HEADER_MIN;
+}
 
 struct error packs_new(struct packs **packs, const char *folder, const uint8_t uuid[16], const struct io_ops *io);
 void packs_free(struct packs *packs);
@@ -40,6 +47,10 @@ struct error packs_record(struct packs *packs, uint64_t number, uint64_t offset,
                           struct record_header *header, struct buf *payload);
 /* The size of a file now. */
 struct error packs_size(struct packs *packs, uint64_t number, uint64_t *size);
+/* Makes reads show what the disk has: after a failed sync the page cache shows what it does not have, and no later sync
+ * tells. Writes back what is dirty and drops the cache; a failure tells of bytes that are lost, reads are right all the
+ * same. With the writer's lock alone. */
+struct error packs_settle(struct packs *packs, uint64_t number);
 
 /* ---- records in order ---- */
 

@@ -49,7 +49,8 @@ static const uint8_t *window_at(struct window *w, uint64_t offset, size_t size, 
         return NULL;
     }
     *err = packs_read(w->packs, w->number, offset, w->bytes.data, want);
-    if (err->code && want > size) { /* a bad sector further on costs nothing here */
+    if (err->code && err->code != ERROR_NO_MEMORY &&
+        want > size) { /* what is unreadable may lie behind what is asked */
         error_release(err);
         want = size;
         *err = packs_read(w->packs, w->number, offset, w->bytes.data, want);
@@ -69,10 +70,15 @@ static struct error window_open(struct window *w, struct packs *packs, uint64_t 
     return packs_size(packs, number, &w->file_size);
 }
 
+/* Behind the header; where that is damaged, where headers end that replace no pack. */
 static uint64_t records_begin(struct window *w, struct error *err)
 {
     const uint8_t *p = window_at(w, 0, PACK_HEADER_MIN, err);
-    return p ? get_u32(p + 12) : 0;
+    if (err->code != ERROR_NO_MEMORY)
+        error_release(err);
+    uint32_t size = p ? get_u32(p + 12) : 0, replaced = p ? get_u32(p + 80) : 0;
+    bool holds = replaced <= PACK_REPLACED_MAX && size == PACK_HEADER_MIN + replaced * 40;
+    return holds ? size : PACK_HEADER_MIN;
 }
 
 enum found { FOUND_RECORD, FOUND_NOTHING, FOUND_FAILURE };
@@ -160,8 +166,6 @@ struct error pack_find_end(struct packs *packs, uint64_t number, uint64_t known,
     struct window w;
     struct error err = window_open(&w, packs, number);
     uint64_t first = err.code ? 0 : records_begin(&w, &err);
-    if (!err.code && !first)
-        err = error_make(ERROR_DAMAGED, "pack %llu has no header", (unsigned long long)number);
 
     /* D: from every header that holds, also beyond bad ones (S3). What lies before `known` can prove no more than it.
      */

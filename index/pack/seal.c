@@ -14,6 +14,8 @@
 #define TABLE_RAW (1u << 20)
 #define TABLE_LEVEL 3
 #define READ_SIZE (1u << 20)
+/* A block is flushed when it reaches TABLE_RAW: at most one entry more. */
+#define TABLE_RAW_MAX (TABLE_RAW + 8 + RECORD_HEADER_SIZE + RECORD_PAYLOAD_MAX)
 
 struct sealing {
     struct packs *packs;
@@ -148,7 +150,10 @@ struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const
     TRY(packs_size(packs, number, &size));
     packs_path(packs, number, s.path);
     buf_init(&s.raw);
-    /* Void bytes behind END stay for salvage: the seal goes behind them. */
+    /* Void bytes behind END stay for salvage: the seal goes behind them. They may be of a write that failed, which the
+     * page cache shows and the disk does not have: what is hashed is what the disk has. */
+    if (size > end)
+        TRY(packs_settle(packs, number));
     s.offset = (size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
     s.seal.end = end;
     s.seal.table = s.offset;
@@ -210,9 +215,11 @@ static struct error unpack(const struct buf *payload, struct buf *raw)
         uint32_t size = get_u32(payload->data + at), stored = get_u32(payload->data + at + 4);
         unsigned codec = get_u32(payload->data + at + 8);
         at += 12;
-        uint8_t *to = size <= CHUNK_RAW_MAX && stored <= payload->size - at ? buf_reserve(raw, size) : NULL;
-        if (!to)
+        if (size > CHUNK_RAW_MAX || size > TABLE_RAW_MAX - raw->size || stored > payload->size - at)
             return error_make(ERROR_DAMAGED, "a seal's table does not hold together");
+        uint8_t *to = buf_reserve(raw, size);
+        if (!to)
+            return buf_error(raw);
         TRY(chunk_decode(to, size, codec, payload->data + at, stored, NULL));
         raw->size += size;
         at += stored;
@@ -238,6 +245,11 @@ struct error seal_scan(struct packs *packs, uint64_t number, uint64_t end,
     uint64_t offset = seal.table, seen = 0;
     for (uint64_t i = 0; !err.code && i < seal.tables; i++) {
         CHECK(packs_record(packs, number, offset, 0, &header, &payload));
+        if (header.type != RECORD_TABLE) {
+            err = error_make(ERROR_DAMAGED, "the seal of pack %08llu counts more tables than there are",
+                             (unsigned long long)number);
+            goto out;
+        }
         offset += record_extent(header.length);
         CHECK(unpack(&payload, &raw));
         for (size_t at = 0; at + 8 + RECORD_HEADER_SIZE <= raw.size; seen++) {

@@ -268,19 +268,37 @@ static void versions_lost_pack_does_not_refuse_what_comes_again(void)
     struct ingest_result again;
     buf_init(&bytes);
     begin();
+    archive_send(&b, "CT1", true);
+    archive_reopen(PACS_WRITE);
+    builder_uid(&b, "1.2.3", "1.2.3.4", "1.2.3.4.6");
     builder_write(&b, &bytes);
     archive_send(&b, "CT1", true);
     archive_close();
-    EXPECT(unlink(scratch_path("archive/packs/00000001.pack")) == 0);
+    EXPECT(unlink(scratch_path("archive/packs/00000002.pack")) == 0);
     archive_open(PACS_WRITE);
     EXPECT_OK(archive_try_send(&b, "CT1", true, &again));
     EXPECT(again.id && archive_holds(again.id, &bytes));
-    EXPECT(file_size(scratch_path("archive/packs/00000001.pack")) == 0);
-    EXPECT(file_size(scratch_path("archive/packs/00000002.pack")) > 0);
+    EXPECT(file_size(scratch_path("archive/packs/00000002.pack")) == 0);
+    EXPECT(file_size(scratch_path("archive/packs/00000003.pack")) > 0);
     EXPECT(archive_damage(false) > 0);
     archive_reopen(PACS_REBUILD);
     EXPECT(archive_damage(false) > 0); /* that a pack is missing stays known */
     buf_release(&bytes);
+}
+
+/* packs/ is not mounted: nothing may be written below the mount point, and nothing be forgotten. */
+static void versions_no_packs_at_all_is_refused(void)
+{
+    begin();
+    archive_send(&b, "CT1", true);
+    archive_close();
+    EXPECT(rename(scratch_path("archive/packs"), scratch_path("elsewhere")) == 0);
+    EXPECT(mkdir(scratch_path("archive/packs"), 0750) == 0);
+    EXPECT_ERROR(archive_try_open(PACS_WRITE), ERROR_REFUSED);
+    EXPECT(rmdir(scratch_path("archive/packs")) == 0);
+    EXPECT(rename(scratch_path("elsewhere"), scratch_path("archive/packs")) == 0);
+    archive_open(PACS_WRITE);
+    EXPECT(archive_counts().instances == 1 && archive_damage(true) == 0);
 }
 
 static void versions_known_peer_replaces_its_own(void)
@@ -490,6 +508,7 @@ int main(void)
     RUN(versions_the_same_bytes_store_nothing);
     RUN(versions_damaged_bytes_are_healed_and_the_file_stays_itself);
     RUN(versions_lost_pack_does_not_refuse_what_comes_again);
+    RUN(versions_no_packs_at_all_is_refused);
     RUN(versions_known_peer_replaces_its_own);
     RUN(versions_strangers_do_not_replace);
     RUN(versions_lossy_gives_way_to_lossless);

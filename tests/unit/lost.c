@@ -1,0 +1,179 @@
+/* What is lost when a record, a pack header or a pack is damaged: that, and nothing else. Each case damages an archive
+ * and makes its index anew from what is left. */
+#include "archive_case.h"
+
+static struct builder b;
+
+static void begin(void)
+{
+    builder_release(&b);
+    builder_init(&b);
+    archive_make();
+}
+
+static struct ingest_result send_number(unsigned number)
+{
+    char uid[32], text[16];
+    snprintf(uid, sizeof uid, "1.2.3.4.%u", number);
+    snprintf(text, sizeof text, "%u", number);
+    builder_uid(&b, "1.2.3", "1.2.3.4", uid);
+    builder_text(&b, 0x00200013, "IS", text);
+    builder_pixels(&b, 4, 4, number);
+    return archive_send(&b, "CT1", true);
+}
+
+/* Damages the record of an edition and makes the index anew. */
+static void lose_record(uint64_t id)
+{
+    char path[64];
+    struct instance_row row = archive_row(id);
+    snprintf(path, sizeof path, "archive/packs/%08u.pack", row.pack);
+    archive_close();
+    EXPECT(file_flip(scratch_path(path), row.offset + RECORD_HEADER_SIZE + 40));
+    archive_open(PACS_WRITE);
+}
+
+static void lost_first_record_leaves_the_others(void)
+{
+    struct buf bytes;
+    buf_init(&bytes);
+    begin();
+    struct ingest_result first = send_number(1), second = send_number(2);
+    builder_write(&b, &bytes);
+    lose_record(first.id);
+    archive_reopen(PACS_REBUILD);
+    EXPECT(archive_counts().instances == 1 && archive_counts().patients == 1);
+    EXPECT(archive_holds(second.id, &bytes));
+    EXPECT(strncmp(archive_path_of(second.id), "Recovered_", 10) == 0);
+    EXPECT_TEXT(archive_row(second.id).name, "0002");
+    /* What comes now finds patient, study and series. */
+    struct ingest_result third = send_number(3);
+    EXPECT(archive_counts().patients == 1 && archive_counts().series == 1 && archive_counts().instances == 2);
+    EXPECT(archive_row(third.id).series == archive_row(second.id).series);
+    buf_release(&bytes);
+}
+
+static void lost_record_that_was_healed_is_there_after_a_rebuild(void)
+{
+    struct buf bytes, before, after;
+    buf_init(&bytes);
+    buf_init(&before);
+    buf_init(&after);
+    begin();
+    struct ingest_result first = send_number(1);
+    builder_write(&b, &bytes);
+    lose_record(first.id);
+    struct ingest_result again = archive_send(&b, "CT1", true);
+    EXPECT(again.verdict == INGEST_HEALED && again.id == first.id);
+    send_number(2);
+    EXPECT_OK(archive_file(first.id, &before));
+    archive_reopen(PACS_REBUILD);
+    EXPECT(archive_counts().instances == 2);
+    EXPECT(archive_holds(first.id, &bytes));
+    EXPECT_OK(archive_file(first.id, &after));
+    EXPECT(before.size == after.size && memcmp(before.data, after.data, before.size) == 0);
+    struct pacs_txn *txn;
+    struct instance_row row;
+    EXPECT_OK(pacs_begin(archive, &txn));
+    EXPECT_OK(pacs_next_instance_by_uid(txn, "1.2.3.4.1", 0, &row));
+    EXPECT(row.id == first.id && instance_shown(&row, UINT64_MAX));
+    pacs_end(txn);
+    buf_release(&bytes);
+    buf_release(&before);
+    buf_release(&after);
+}
+
+static void lost_version_does_not_hide_the_next(void)
+{
+    struct buf bytes;
+    buf_init(&bytes);
+    begin();
+    struct ingest_result first = send_number(1);
+    builder_pixels(&b, 4, 4, 99);
+    builder_write(&b, &bytes);
+    struct ingest_result second = archive_send(&b, "CT1", true);
+    EXPECT(second.verdict == INGEST_VERSION);
+    lose_record(first.id);
+    archive_reopen(PACS_REBUILD);
+    EXPECT(archive_counts().instances == 1);
+    EXPECT(archive_holds(second.id, &bytes));
+    buf_release(&bytes);
+}
+
+static void lost_pack_header_costs_no_record(void)
+{
+    struct buf before, after;
+    buf_init(&before);
+    buf_init(&after);
+    begin();
+    send_number(1);
+    send_number(2);
+    archive_reopen(PACS_WRITE); /* another run, another pack */
+    send_number(3);
+    archive_dump(&before);
+    archive_close();
+    EXPECT(file_flip(scratch_path("archive/packs/00000001.pack"), 40));
+    archive_open(PACS_REBUILD);
+    archive_dump(&after);
+    EXPECT_TEXT(buf_string(&after), buf_string(&before));
+    EXPECT(archive_damage(false) > 0);
+    buf_release(&before);
+    buf_release(&after);
+}
+
+/* A cut while a pack is made leaves a file without a header; that is no damage, now and after the next pack. */
+static void lost_making_of_a_pack_is_no_damage(void)
+{
+    begin();
+    send_number(1);
+    archive_close();
+    EXPECT(file_write(scratch_path("archive/packs/00000002.pack"), "\0\0\0\0", 4));
+    archive_open(PACS_WRITE);
+    send_number(2);
+    EXPECT(archive_damage(true) == 0);
+    archive_reopen(PACS_REBUILD);
+    EXPECT(archive_counts().instances == 2 && archive_damage(true) == 0);
+}
+
+/* Seals are made in the background. */
+static void wait_for_seals(uint64_t count)
+{
+    for (int i = 0; i < 1000 && archive_counts().sealed_packs < count; i++)
+        usleep(10000);
+    EXPECT(archive_counts().sealed_packs == count);
+}
+
+/* A pack is exchanged for an older copy of itself, whose bytes hold: it is the seal that tells. */
+static void lost_seal_of_the_pack_before_is_missed(void)
+{
+    struct buf young;
+    buf_init(&young);
+    begin();
+    send_number(1);
+    archive_close();
+    EXPECT(file_read(scratch_path("archive/packs/00000001.pack"), &young));
+    for (unsigned number = 2; number < 4; number++) {
+        archive_open(PACS_WRITE);
+        send_number(number);
+        archive_close();
+    }
+    archive_open(PACS_WRITE);
+    wait_for_seals(2);
+    EXPECT(archive_damage(true) == 0);
+    EXPECT(file_write(scratch_path("archive/packs/00000001.pack"), young.data, young.size));
+    EXPECT(archive_counts().sealed_packs == 1 && archive_damage(false) > 0);
+    buf_release(&young);
+}
+
+int main(void)
+{
+    RUN(lost_first_record_leaves_the_others);
+    RUN(lost_record_that_was_healed_is_there_after_a_rebuild);
+    RUN(lost_version_does_not_hide_the_next);
+    RUN(lost_pack_header_costs_no_record);
+    RUN(lost_making_of_a_pack_is_no_damage);
+    RUN(lost_seal_of_the_pack_before_is_missed);
+    builder_release(&b);
+    archive_gone();
+    return check_done();
+}
