@@ -444,6 +444,9 @@ extern "C" struct error association_receive(struct association **out, int fd, co
         given.lock.unlock();
 
     a->connection = given.connection;
+    /* An A-ABORT instead of a request closes the connection (PS3.8 9.2, AA-2), and DUL calls that good. */
+    if (cond.good() && !standing(a.get()))
+        cond = DUL_PEERABORTEDASSOCIATION;
     if (cond.good()) {
         a->connection->negotiated();
         a->connection->wait_at_most(options->read_ms);

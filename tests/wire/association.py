@@ -115,6 +115,18 @@ def case_stalled_negotiation_blocks_nobody():
         assert pacsd.echo()[0] == 0
 
 
+def case_first_pdu_is_no_request():
+    with Daemon() as pacsd:
+        for kind in (2, 3, 4, 5, 6, 7, 8, 255):
+            for length in (0, 4, 0xFFFFFFFF):
+                with socket.create_connection(("127.0.0.1", pacsd.port)) as peer:
+                    peer.sendall(struct.pack(">BBI", kind, 0, length) + bytes(4))
+                    peer.shutdown(socket.SHUT_WR)
+                    while peer.recv(100):
+                        pass
+            assert pacsd.echo()[0] == 0, f"after PDU type {kind}"
+
+
 def case_idle_association_is_aborted():
     with Daemon("[server]\nidle_timeout = 300 ms\n") as pacsd:
         with pacsd.connect() as a:
