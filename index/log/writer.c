@@ -76,7 +76,8 @@ static struct error check_places(struct writer *w, const struct write_request *r
     return NO_ERROR;
 }
 
-static struct error append_logical(struct writer *w, struct write_request *r, uint8_t type)
+/* Once the fold has begun with it, its failure is the group's: what it changed cannot be taken back alone. */
+static struct error append_logical(struct writer *w, struct write_request *r, uint8_t type, bool *fatal)
 {
     struct iovec part = {r->payload.data, r->payload.size};
     TRY(buf_error(&r->payload));
@@ -85,6 +86,7 @@ static struct error append_logical(struct writer *w, struct write_request *r, ui
     struct record_header header = {
         .type = type, .length = r->payload.size, .lsn = r->place.lsn, .time_ns = r->place.time_ns};
     struct fold_place place = {r->place.pack, r->place.offset, r->place.offset + record_extent(r->payload.size)};
+    *fatal = true;
     return fold_apply(w->fold, &header, &place, r->payload.data, r->payload.size);
 }
 
@@ -92,7 +94,6 @@ static struct error append_logical(struct writer *w, struct write_request *r, ui
 static struct error take_instance(struct writer *w, struct write_request *r, bool *fatal)
 {
     TRY(check_places(w, r));
-    *fatal = true;
     TRY(fold_decide(w->fold, r->question, r->record, &r->answer));
     r->stale = r->answer.stale;
     if (r->stale)
@@ -107,7 +108,7 @@ static struct error take_instance(struct writer *w, struct write_request *r, boo
         }
     }
     instance_record_write(&r->payload, r->record);
-    return append_logical(w, r, duplicate ? RECORD_DUPLICATE : RECORD_INSTANCE);
+    return append_logical(w, r, duplicate ? RECORD_DUPLICATE : RECORD_INSTANCE, fatal);
 }
 
 static struct error take_request(struct writer *w, struct write_request *r, bool *fatal)
@@ -115,14 +116,12 @@ static struct error take_request(struct writer *w, struct write_request *r, bool
     *fatal = false;
     switch (r->kind) {
     case WRITE_CHUNKS:
-        *fatal = true;
         return append_chunks(w, r);
     case WRITE_INSTANCE:
         return take_instance(w, r, fatal);
     case WRITE_DICTIONARY:
-        *fatal = true;
         field_bytes(&r->payload, FIELD_DICTIONARY, r->dictionary->data, r->dictionary->size);
-        return append_logical(w, r, RECORD_DICTIONARY);
+        return append_logical(w, r, RECORD_DICTIONARY, fatal);
     }
     return NO_ERROR;
 }
