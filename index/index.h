@@ -157,7 +157,7 @@ enum instance_flag {
     INSTANCE_VARIANT = 2,    /* the same image in another syntax or with another preamble or meta header: not shown */
     INSTANCE_CONFLICT = 4,   /* another version that did not replace the shown one */
     INSTANCE_LOSSY = 8,      /* (0028,2110) or its syntax */
-    INSTANCE_ELSEWHERE = 16, /* the same study, series and SOP instance UID stood under another patient before */
+    INSTANCE_ELSEWHERE = 16, /* the same study, series and SOP instance UID stood under another patient first */
     INSTANCE_POSITION = 32,  /* `position` is known */
     INSTANCE_NUMBERED = 64,  /* `instance_number` is known */
 };

@@ -224,9 +224,9 @@ static struct error decide_level(struct deciding *d, const struct level *level, 
 
 struct editions {
     struct instance_row shown; /* in this series; id 0: none */
-    uint64_t newest;           /* in this series */
+    uint64_t oldest, newest;   /* in this series */
     uint32_t same_path;        /* editions with the same study, series and instance UID, anywhere */
-    uint64_t elsewhere;        /* one of them in another series object */
+    uint64_t elsewhere;        /* the oldest of them in another series object */
     uint64_t other_series;     /* an edition under another Series Instance UID */
 };
 
@@ -247,6 +247,7 @@ static struct error look_at_edition(struct deciding *d, uint64_t id, struct edit
         return NO_ERROR;
     if (row.series == d->record->series.id) {
         e->same_path++;
+        e->oldest = e->oldest && e->oldest < row.id ? e->oldest : row.id;
         e->newest = row.id;
         if (instance_shown(&row, UINT64_MAX))
             e->shown = row;
@@ -260,9 +261,16 @@ static struct error look_at_edition(struct deciding *d, uint64_t id, struct edit
     TRY(fold_object_get(d->fold, OBJECT_STUDY, o->row.parent, &o));
     if (strcmp(attribute(&o->row.attributes, TAG_STUDY_UID), attribute(all, TAG_STUDY_UID)) == 0) {
         e->same_path++;
-        e->elsewhere = row.id;
+        e->elsewhere = e->elsewhere && e->elsewhere < row.id ? e->elsewhere : row.id;
     }
     return NO_ERROR;
+}
+
+/* Whether these UIDs stood under another patient first: uids/ has one INSTANCE.dcm, and it stays with who came first,
+ * whatever versions follow under either. */
+static bool stood_elsewhere_first(const struct editions *e)
+{
+    return e->elsewhere && (!e->oldest || e->elsewhere < e->oldest);
 }
 
 static struct error look_at_editions(struct deciding *d, struct editions *e)
@@ -380,8 +388,8 @@ static struct error decide_instance(struct deciding *d)
     if (r->verdict == INGEST_HEALED)
         return decide_healed(d);
     r->version = e.same_path + 1;
-    r->flags = flags[r->verdict] | (q->lossy ? INSTANCE_LOSSY : 0u) | (e.elsewhere ? INSTANCE_ELSEWHERE : 0u) |
-               (q->numbered ? INSTANCE_NUMBERED : 0u);
+    r->flags = flags[r->verdict] | (q->lossy ? INSTANCE_LOSSY : 0u) |
+               (stood_elsewhere_first(&e) ? INSTANCE_ELSEWHERE : 0u) | (q->numbered ? INSTANCE_NUMBERED : 0u);
     if (e.other_series)
         note(d, e.other_series, "instance-series", "the same SOP Instance UID under two series: shown under each");
     uint64_t number = (r->series.created ? 0 : d->children.series) + 1;

@@ -178,6 +178,25 @@ static void identity_the_same_image_under_two_patients_is_kept_for_each(void)
     EXPECT(archive_row(second.id).version == 2);
 }
 
+/* uids/STUDY/SERIES/INSTANCE.dcm stays with the patient that it came under first. */
+static void identity_versions_of_an_image_under_two_patients_keep_its_plain_name(void)
+{
+    begin();
+    person("Doe^John", "4711", "19700101");
+    builder_pixels(&b, 4, 4, 1);
+    archive_send(&b, "CT1", true);
+    person("Smith^Anna", "815", "19810203");
+    archive_send(&b, "CT1", true);
+    builder_pixels(&b, 4, 4, 2);
+    struct ingest_result later = archive_send(&b, "CT1", true);
+    EXPECT(later.verdict == INGEST_VERSION && (archive_row(later.id).flags & INSTANCE_ELSEWHERE));
+    person("Doe^John", "4711", "19700101");
+    builder_pixels(&b, 4, 4, 3);
+    struct ingest_result first = archive_send(&b, "CT1", true);
+    EXPECT(first.verdict == INGEST_VERSION && archive_row(first.id).version == 4);
+    EXPECT((archive_row(first.id).flags & INSTANCE_SHOWN) && !(archive_row(first.id).flags & INSTANCE_ELSEWHERE));
+}
+
 static void identity_series_uid_under_two_studies(void)
 {
     begin();
@@ -503,6 +522,7 @@ int main(void)
     RUN(identity_one_id_half_the_difference_stays_one_and_is_listed);
     RUN(identity_study_uid_under_two_patients_is_shown_under_each);
     RUN(identity_the_same_image_under_two_patients_is_kept_for_each);
+    RUN(identity_versions_of_an_image_under_two_patients_keep_its_plain_name);
     RUN(identity_series_uid_under_two_studies);
     RUN(identity_instance_uid_under_two_series);
     RUN(versions_the_same_bytes_store_nothing);
