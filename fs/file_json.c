@@ -14,12 +14,27 @@ static bool came_plain(const struct instance_row *row)
 
 /* Bulk data are named by the path in uids/, relative to the mount, under which this edition came: what shows now may
  * change, the text of an edition does not. */
-static void bulk_uri(const struct instance_facts *facts, const struct instance_row *row, struct buf *uri)
+static struct error bulk_uri(const struct request *request, const struct instance_row *row, struct buf *uri)
 {
-    buf_printf(uri, "uids/%s/%s/%s", facts->study_uid, facts->series_uid, facts->uid);
+    struct object_row series, study;
+    struct node folders[2];
+    uint64_t study_folder, series_folder;
+    TRY(pacs_object(request->txn, row->series, &series));
+    study = series;
+    TRY(object_above(request, OBJECT_STUDY, &study));
+    TRY(uids_folders(request, &series, &study_folder, &series_folder));
+    node_of(study_folder, &folders[0]);
+    node_of(series_folder, &folders[1]);
+    buf_text(uri, "uids/");
+    uid_component(attribute(&study.attributes, TAG_STUDY_UID), folders[0].id, uri);
+    buf_text(uri, "/");
+    uid_component(attribute(&series.attributes, TAG_SERIES_UID), folders[1].id, uri);
+    buf_text(uri, "/");
+    uid_component(row->uid, row->id, uri);
     if (!came_plain(row))
         buf_printf(uri, "@%u", row->version);
     buf_text(uri, file_kind_by_code(FILE_DCM)->name);
+    return buf_error(uri);
 }
 
 static bool is_counted(const struct instance_row *row)
@@ -27,12 +42,14 @@ static bool is_counted(const struct instance_row *row)
     return row->json_version == JSON_MODEL_VERSION && came_plain(row);
 }
 
-static struct error row_of(struct tree *tree, uint64_t id, struct instance_row *row)
+static struct error look_up(struct tree *tree, uint64_t id, struct instance_row *row, struct buf *uri)
 {
-    struct pacs_txn *txn;
-    TRY(pacs_begin(tree->pacs, &txn));
-    struct error err = pacs_instance(txn, id, row);
-    pacs_end(txn);
+    struct request request = {.tree = tree};
+    TRY(pacs_begin(tree->pacs, &request.txn));
+    struct error err = pacs_instance(request.txn, id, row);
+    if (err.code == ERROR_NONE)
+        err = bulk_uri(&request, row, uri);
+    pacs_end(request.txn);
     return err;
 }
 
@@ -43,12 +60,11 @@ static struct error render_to(struct tree *tree, uint64_t id, json_sink sink, vo
     struct instance_facts facts;
     struct instance_row row;
     struct buf uri;
-    TRY(row_of(tree, id, &row));
     TRY(held_get(tree->held, id, &file));
     buf_init(&uri);
     struct error err = NO_ERROR;
+    CHECK(look_up(tree, id, &row, &uri));
     pacs_file_facts(held_file(file), &facts);
-    bulk_uri(&facts, &row, &uri);
     CHECK(json_model_new(&model, sink, context, facts.syntax, buf_string(&uri), facts.prefix_size, false));
     CHECK(pacs_file_tokens(held_file(file), 0, json_model_token, model));
     CHECK(json_model_finish(model, size, NULL));

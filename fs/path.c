@@ -63,12 +63,6 @@ struct error object_newest(const struct request *request, enum object_kind kind,
     return any ? NO_ERROR : no_such_name();
 }
 
-static bool uid_is_plain(const char *uid)
-{
-    size_t length = strlen(uid);
-    return length > 0 && length <= 64 && uid[0] != '.' && strspn(uid, "0123456789.") == length;
-}
-
 void uid_component(const char *uid, uint64_t id, struct buf *name)
 {
     if (uid_is_plain(uid))

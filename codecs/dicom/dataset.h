@@ -107,6 +107,8 @@ uint32_t dictionary_tag(const char *keyword);
 /* The name of a SOP class or other UID from PS3.6 A, or "" when unknown; whether it is a storage SOP class. */
 const char *uid_name(const char *uid);
 bool uid_is_storage(const char *uid);
+/* Whether it looks like a UID (PS3.5 9.1: digits and dots, at most 64), so that it is safe as a name of a file. */
+bool uid_is_plain(const char *uid);
 /* All storage SOP classes that the dictionary knows, retired ones too: `*count` UIDs in a constant array. */
 const char *const *uid_storage_classes(size_t *count);
 

@@ -125,6 +125,12 @@ bool uid_is_storage(const char *uid)
     return row && row->storage;
 }
 
+bool uid_is_plain(const char *uid)
+{
+    size_t length = strlen(uid);
+    return length > 0 && length <= 64 && uid[0] != '.' && strspn(uid, "0123456789.") == length;
+}
+
 const char *const *uid_storage_classes(size_t *count)
 {
     *count = dictionary_storage_count;

@@ -180,12 +180,13 @@ struct error gather_finish(struct gather *g, struct instance_record *record)
     const struct attributes all = {g->attributes.data, g->attributes.size};
     record->attributes = all;
     TRY(json_model_finish(g->json, &size, &uris));
-    /* uids/STUDY/SERIES/INSTANCE.dcm */
-    size_t uri = strlen("uids/") + strlen(attribute(&all, TAG_STUDY_UID)) + 1 +
-                 strlen(attribute(&all, TAG_SERIES_UID)) + 1 + strlen(attribute(&all, TAG_SOP_INSTANCE)) +
-                 strlen(".dcm");
+    /* uids/STUDY/SERIES/INSTANCE.dcm, unless one of them stands there by a number that is not known yet. */
+    const char *study = attribute(&all, TAG_STUDY_UID), *series = attribute(&all, TAG_SERIES_UID);
+    const char *instance = attribute(&all, TAG_SOP_INSTANCE);
+    size_t uri = strlen("uids/") + strlen(study) + 1 + strlen(series) + 1 + strlen(instance) + strlen(".dcm");
+    bool counted = uris == 0 || (uid_is_plain(study) && uid_is_plain(series) && uid_is_plain(instance));
     record->json_size = size + uris * uri;
-    record->json_version = JSON_MODEL_VERSION;
+    record->json_version = counted ? JSON_MODEL_VERSION : 0;
     pixel_description_shape(g->pixels, &record->shape);
     if (!g->pixel_end)
         record->shape.bits_allocated = 0;

@@ -208,14 +208,31 @@ def copies_series_json_is_in_order_of_geometry(here):
         for one in text["instances"]:
             for kind in one["files"]:
                 assert os.path.exists(f"{mount.path}/patients/{SERIES}/{one['file']}.{kind}")
-        header = json.loads(read(f"{mount.path}/json/{SERIES}/0002.json"))
-        uri = header["7FE00010"]["BulkDataURI"]
-        path, query = uri.split("?")
-        numbers = dict(part.split("=") for part in query.split("&"))
-        data = read(f"{mount.path}/{path}")
-        assert data == read(f"{mount.path}/dicom/{SERIES}/0002.dcm")
-        offset, length = int(numbers["offset"]), int(numbers["length"])
-        assert length == 64 * 64 * 2 and data[offset:offset + length] == data[-length:]
+        assert bulk_of(mount, "0002") == read(f"{mount.path}/dicom/{SERIES}/0002.dcm")[-64 * 64 * 2:]
+
+
+def bulk_of(mount, name):
+    """The pixels, by the way that the header in json/ says."""
+    text = read(f"{mount.path}/json/{SERIES}/{name}.json")
+    path, query = json.loads(text)["7FE00010"]["BulkDataURI"].split("?")
+    numbers = dict(part.split("=") for part in query.split("&"))
+    data = read(f"{mount.path}/{path}")
+    assert data == read(f"{mount.path}/dicom/{SERIES}/{name}.dcm")
+    return data[int(numbers["offset"]):int(numbers["offset"]) + int(numbers["length"])]
+
+
+@case
+def copies_bulk_data_of_odd_uids_are_found(here):
+    """UIDs that are none (hashes of a de-identification) stand in uids/ by number; JSON says that path."""
+    odd = ["1.2.826.1.7", "05fa52f0e599f17b"]
+    for number, (uid, series, study) in enumerate([("abc", odd[0], odd[0]), ("1.2.8", odd[1], odd[0]),
+                                                   ("de_f", odd[1], odd[1])], 1):
+        image(f"{here}/{number}.dcm", uid, series=series, study=study, seed=number)
+        assert load(f"{here}/{number}", f"{here}/{number}.dcm") == ["stored"]
+        with Mount(f"{here}/{number}", f"{here}/m{number}") as mount:
+            size = os.stat(f"{mount.path}/json/{SERIES}/0001.json").st_size
+            assert size == len(read(f"{mount.path}/json/{SERIES}/0001.json"))
+            assert bulk_of(mount, "0001") == read(f"{here}/{number}.dcm")[-64 * 64 * 2:]
 
 
 if __name__ == "__main__":
