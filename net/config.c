@@ -6,10 +6,13 @@
  */
 #include "net/config.h"
 
+#include "index/index.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GIB (INT64_C(1) << 30)
 #define MIB (INT64_C(1) << 20)
@@ -345,6 +348,31 @@ struct error config_read(struct config **out, const char *path)
 out:
     config_put(config);
     return err;
+}
+
+struct error config_find(char **path, const char *archive)
+{
+    static const char system[] = "/etc/pacsfs/pacs.conf";
+    struct buf inside;
+    buf_init(&inside);
+    buf_printf(&inside, "%s/pacs.conf", archive);
+    const char *found = access(buf_string(&inside), F_OK) == 0 ? buf_string(&inside)
+                        : access(system, F_OK) == 0            ? system
+                                                               : NULL;
+    *path = found ? strdup(found) : NULL;
+    bool failed = inside.failed || (found && !*path);
+    buf_release(&inside);
+    return failed ? no_memory() : NO_ERROR;
+}
+
+void config_archive(const struct config *config, struct pacs_options *options)
+{
+    options->cache_bytes = config->cache_bytes;
+    options->pack_bytes = config->pack_bytes;
+    options->reserve_bytes = config->reserve_bytes;
+    options->quarantine_bytes = config->quarantine_bytes;
+    options->zstd_level = config->compression;
+    options->placeholders = (const char *const *)config->placeholders.items;
 }
 
 /* ---- who is known ------------------------------------------------------------------------------------------------ */

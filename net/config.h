@@ -64,6 +64,12 @@ struct config {
 const struct setting *config_rows(void);
 /* Reads `path`; NULL: the defaults. Errors name file and line. The caller holds one reference. */
 struct error config_read(struct config **config, const char *path);
+/* The file that holds for an archive when none is named: ARCHIVE/pacs.conf, else /etc/pacsfs/pacs.conf, else none.
+ * `*path` is the caller's; NULL: none. */
+struct error config_find(char **path, const char *archive);
+/* What [archive] and [identity] say; `options` borrows the placeholders for as long as the archive is open. */
+struct pacs_options;
+void config_archive(const struct config *config, struct pacs_options *options);
 struct config *config_get(struct config *config);
 void config_put(struct config *config);
 /* Every key with its default and one line of help, to standard output. */

@@ -143,19 +143,10 @@ static void options_release(struct options *options)
 
 static struct error find_config(struct daemon *daemon)
 {
-    char *inside = NULL;
-    if (daemon->options.config) {
-        daemon->config_path = strdup(daemon->options.config);
-    } else {
-        if (asprintf(&inside, "%s/pacs.conf", daemon->options.archive) < 0)
-            return error_make(ERROR_NO_MEMORY, "out of memory");
-        if (access(inside, F_OK) == 0)
-            daemon->config_path = strdup(inside);
-        else if (access("/etc/pacsfs/pacs.conf", F_OK) == 0)
-            daemon->config_path = strdup("/etc/pacsfs/pacs.conf");
-        free(inside);
-    }
-    return NO_ERROR;
+    if (!daemon->options.config)
+        return config_find(&daemon->config_path, daemon->options.archive);
+    daemon->config_path = strdup(daemon->options.config);
+    return daemon->config_path ? NO_ERROR : error_make(ERROR_NO_MEMORY, "out of memory");
 }
 
 /* What the command line says stands above what the file says. */
@@ -275,12 +266,7 @@ static struct error start(struct daemon *daemon)
     log_set_level(daemon->config->log_level);
     struct pacs_options options = pacs_options_default();
     options.mode = PACS_WRITE;
-    options.cache_bytes = daemon->config->cache_bytes;
-    options.pack_bytes = daemon->config->pack_bytes;
-    options.reserve_bytes = daemon->config->reserve_bytes;
-    options.quarantine_bytes = daemon->config->quarantine_bytes;
-    options.zstd_level = daemon->config->compression;
-    options.placeholders = (const char *const *)daemon->config->placeholders.items;
+    config_archive(daemon->config, &options);
     TRY(pacs_open(&daemon->pacs, daemon->options.archive, &options));
     TRY(association_network_start(daemon->options.verbose));
     TRY(listener_start(&daemon->listener, daemon->pacs, daemon->config));

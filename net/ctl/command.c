@@ -1,6 +1,8 @@
 /* What lives here: what all commands share about their options and their archive. */
 #include "net/ctl/command.h"
 
+#include "net/config.h"
+
 #include "codecs/base/settings.h"
 
 #include <stdio.h>
@@ -98,6 +100,20 @@ struct error call_open(const struct call *call, const struct pacs_options *optio
     *pacs = NULL;
     TRY(call_archive(call));
     return pacs_open(pacs, call->archive, options);
+}
+
+struct error call_config(const struct call *call, struct config **config, struct pacs_options *options)
+{
+    char *path = NULL;
+    *config = NULL;
+    *options = pacs_options_default();
+    TRY(call_archive(call));
+    TRY(config_find(&path, call->archive));
+    struct error err = config_read(config, path);
+    free(path);
+    if (err.code == ERROR_NONE)
+        config_archive(*config, options);
+    return err;
 }
 
 struct error call_read(const struct call *call, struct pacs **pacs)

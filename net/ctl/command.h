@@ -15,6 +15,7 @@
 #define STATUS_DAMAGED 3
 
 struct call;
+struct config;
 struct command {
     const char *name;
     const char *arguments; /* as --help shows them */
@@ -45,6 +46,9 @@ struct error call_no_words(const struct call *call);
 struct error call_open(const struct call *call, const struct pacs_options *options, struct pacs **pacs);
 struct error call_read(const struct call *call, struct pacs **pacs); /* PACS_READ, defaults */
 struct error call_archive(const struct call *call);                  /* only whether one was named */
+/* The configuration that pacsd would read, and the options that it would open the archive with. The caller puts the
+ * configuration when the archive is closed. */
+struct error call_config(const struct call *call, struct config **config, struct pacs_options *options);
 
 /* "16G", "1.5 s": as in pacs.conf. NULL leaves the value as it is; `option` is for the message. */
 struct error parse_size(const char *option, const char *text, int64_t *bytes);

@@ -10,6 +10,7 @@
 
 #include "codecs/base/pool.h"
 #include "codecs/dicom/meta.h"
+#include "net/config.h"
 #include "net/control.h"
 #include "net/ctl/interrupt.h"
 #include "net/ctl/sniff.h"
@@ -31,7 +32,8 @@ struct intake {
     struct intake_options options;
     struct report *report;
     struct pool *pool;
-    struct pacs *pacs; /* NULL when a daemon takes the files */
+    struct pacs *pacs;     /* NULL when a daemon takes the files */
+    struct config *config; /* as pacsd would have it; NULL with a daemon */
     const char *archive;
     char user[64];
     bool owner; /* the user owns the archive, or is root */
@@ -402,7 +404,8 @@ static struct error find_way(struct intake *intake, const struct call *call)
     if (err.code != ERROR_NOT_FOUND)
         return err;
     error_release(&err);
-    struct pacs_options options = pacs_options_default();
+    struct pacs_options options;
+    TRY(call_config(call, &intake->config, &options));
     options.mode = PACS_WRITE;
     return call_open(call, &options, &intake->pacs);
 }
@@ -427,6 +430,7 @@ struct error intake_new(struct intake **out, const struct call *call, const stru
     return NO_ERROR;
 out:
     pacs_close(intake->pacs);
+    config_put(intake->config);
     pthread_mutex_destroy(&intake->lock);
     free(intake);
     return err;
@@ -485,6 +489,7 @@ struct error intake_finish(struct intake *intake, bool *refused)
     for (unsigned i = 0; i < intake->idle_count; i++)
         control_free(intake->idle[i]);
     pacs_close(intake->pacs);
+    config_put(intake->config);
     pthread_mutex_destroy(&intake->lock);
     free(intake);
     return err;

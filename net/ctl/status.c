@@ -3,6 +3,7 @@
  * Nothing here is a lock or a promise: it is what was so when it was asked. What pacsd says of itself is the answer to
  * the verb "status" (net/control.h), a JSON object.
  */
+#include "net/config.h"
 #include "net/control.h"
 #include "net/ctl/command.h"
 #include "net/ctl/report.h"
@@ -236,6 +237,7 @@ struct error command_status(struct call *call)
 {
     struct status status = {.running = false};
     struct pacs *pacs = NULL;
+    struct config *config = NULL;
     struct error err;
     int json = 0;
     const struct poptOption options[] = {
@@ -246,7 +248,8 @@ struct error command_status(struct call *call)
     if (call->done)
         goto out;
     CHECK(call_no_words(call));
-    struct pacs_options opening = pacs_options_default();
+    struct pacs_options opening;
+    CHECK(call_config(call, &config, &opening));
     CHECK(call_open(call, &opening, &pacs));
     CHECK(gather(&status, pacs, &opening));
     if (json)
@@ -255,6 +258,7 @@ struct error command_status(struct call *call)
         print_human(&status, pacs_path(pacs));
 out:
     pacs_close(pacs);
+    config_put(config);
     buf_release(&status.mounts);
     buf_release(&status.why_silent);
     buf_release(&status.lines);

@@ -40,6 +40,22 @@ def import_again_is_known_and_no_failure(here):
 
 
 @case
+def import_without_a_daemon_holds_to_pacs_conf(here):
+    archive = new_archive(here)
+    conf = write(archive, "pacs.conf", data=b"[identity]\nplaceholder = TEMP\n[archive]\nreserve = 12M\n")
+    for i, pid in enumerate(["TEMP", ""], 1):
+        pacsctl("import", write(here, f"{i}.dcm", data=dicom(pid=pid, study=i, series=i)), archive=archive)
+    equal(json.loads(pacsctl("stats", "--json", archive=archive).out)["patients"], 1)
+    equal(json.loads(pacsctl("status", "--json", archive=archive).out)["reserve_bytes"], 12 << 20)
+    write(archive, "pacs.conf", data=b"[archive]\nreserve = 8000G\n")
+    result = pacsctl("import", write(here, "3.dcm", data=dicom(study=3)), archive=archive, status=2)
+    holds(conf + ":2", result.err)
+    write(archive, "pacs.conf", data=b"[archive]\nreserve = 1024G\n")
+    result = pacsctl("import", write(here, "4.dcm", data=dicom(study=4)), archive=archive, status=5)
+    holds("archive full", result.out + result.err)
+
+
+@case
 def import_folder_skips_what_is_no_dicom(here):
     archive = new_archive(here)
     write(here, "in", "README", data=b"Read me first.\n")
