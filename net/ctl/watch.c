@@ -4,7 +4,8 @@
  * its last arrival plus the archive's quiet time, and that event stands before any arrival recorded later. With
  * --from N the output is that of an earlier --from less everything up to arrival N - 1. So a program that keeps the LSN
  * of the last line it worked on and starts again with the next one misses nothing (a settled event that it saw may come
- * again). To know which series had not settled then, arrivals of one quiet time before N are read without being told.
+ * again); a settled event has the LSN of the arrival before it. To know which series had not settled then, arrivals of
+ * one quiet time before N are read without being told.
  *
  *   replay()  -> all arrivals up to now, settled events between them in order of time
  *   wait_on() -> pacs_wait() until something arrives or the earliest pending series settles
@@ -39,6 +40,7 @@ struct watch {
     struct report report;
     bool json;
     uint64_t after; /* id of the last arrival told */
+    uint64_t lsn;   /* its number in the log */
     uint64_t quiet_ns;
     struct pending *pending;
     size_t count, capacity;
@@ -140,6 +142,7 @@ static struct error print_settled(struct watch *watch, const struct pending *pen
         struct json json;
         json_init(&json, json_to_buf, &line, 0);
         json_object(&json);
+        json_key_unsigned(&json, "lsn", watch->lsn);
         json_key_string(&json, "time", buf_string(&when));
         json_key_string(&json, "event", "settled");
         json_key_string(&json, "study", study_uid);
@@ -236,6 +239,7 @@ static struct error replay(struct watch *watch)
             TRY(print_arrival(watch, arrival));
             TRY(touch(watch, arrival->series, arrival->time_ns));
             watch->after = arrival->id;
+            watch->lsn = arrival->lsn;
             if (watch->report.failed || interrupted())
                 return NO_ERROR;
         }
@@ -266,6 +270,7 @@ static struct error begin_at(struct watch *watch, struct pacs_txn *txn, long lon
     uint64_t id;
     TRY(pacs_counts(txn, &counts));
     watch->after = counts.newest;
+    watch->lsn = counts.lsn;
     if (from < 0)
         return NO_ERROR;
     struct error err = pacs_arrival_of_lsn(txn, (uint64_t)from, &id);
@@ -327,19 +332,22 @@ static struct error hour_before(const struct watch *watch, struct pacs_txn *txn,
     return err;
 }
 
-/* The time up to which everything counts as told: of the last arrival before the first to come, or now. */
-static struct error told_until(const struct watch *watch, struct pacs_txn *txn, long long from, uint64_t *until_ns)
+/* The time up to which everything counts as told: of the last arrival before the first to come, or now. Its LSN, too.
+ */
+static struct error told_until(struct watch *watch, struct pacs_txn *txn, long long from, uint64_t *until_ns)
 {
     struct instance_row row;
     struct error err = NO_ERROR;
     uint64_t first;
     *until_ns = from < 0 ? real_now_ns() : 0;
+    watch->lsn = from < 0 ? watch->lsn : 0;
     TRY(hour_before(watch, txn, &first));
     for (uint64_t after = first - 1; from >= 0 && first && err.code == ERROR_NONE; after = row.id) {
         err = pacs_next_arrival(txn, after, &row);
         if (err.code != ERROR_NONE || row.id > watch->after)
             break;
         *until_ns = row.time_ns;
+        watch->lsn = row.lsn;
     }
     if (err.code == ERROR_NOT_FOUND)
         error_release(&err);

@@ -53,6 +53,18 @@ def watch_from_the_beginning(here):
 
 
 @case
+def watch_settled_says_where_to_begin_again(here):
+    archive = new_archive(here, "--quiet=1 ms")
+    put(here, archive, *[dicom(series=i) for i in range(1, 5)])
+    events = told(archive, "--from=0")
+    for i, event in enumerate(events):
+        if event["event"] == "settled":
+            equal(event["lsn"], max(e["lsn"] for e in events[:i]))
+            rest = told(archive, f"--from={event['lsn'] + 1}")
+            assert all(later in rest for later in events[i + 1:])
+
+
+@case
 def watch_from_an_lsn_is_the_rest(here):
     archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, *[dicom(series=1 + i % 2, instance=i) for i in range(1, 6)])
