@@ -67,10 +67,11 @@ struct error call_options(struct call *call, const struct poptOption *rows)
         {NULL, 0, POPT_ARG_INCLUDE_TABLE, (struct poptOption *)common, 0, "For every command:", NULL},
         POPT_TABLEEND,
     };
-    call->options = poptGetContext("pacsctl", call->argc, call->argv, all, 0);
-    snprintf(usage, sizeof usage, "[OPTION...] %s", call->command->arguments);
+    const struct poptOption *used = rows->longName || rows->shortName || rows->arg ? all : all + 1;
+    call->options = poptGetContext("pacsctl", call->argc, call->argv, used, 0);
+    snprintf(usage, sizeof usage, "[OPTION...]%s%s", *call->command->arguments ? " " : "", call->command->arguments);
     poptSetOtherOptionHelp(call->options, usage);
-    struct error err = call_parse(call, all);
+    struct error err = call_parse(call, used);
     if (archive)
         call->archive = call->given = archive;
     if (err.code == ERROR_NONE && help) {
