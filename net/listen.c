@@ -322,19 +322,24 @@ struct error listener_start(struct listener **out, struct pacs *pacs, struct con
         goto out;
     }
     CHECK(open_sockets(listener));
-    CHECK(write_ports(listener));
     int failure = pthread_create(&listener->thread, NULL, accept_loop, listener);
     if (failure != 0) {
         err = error_system(failure, "no thread to accept connections");
         goto out;
     }
-    for (size_t i = 0; i < listener->count; i++)
-        log_line(LOG_LEVEL_INFO, "dicom", "%s listens at %s", config->aet, listener->names[i]);
     *out = listener;
     return NO_ERROR;
 out:
     release(listener);
     return err;
+}
+
+struct error listener_announce(struct listener *listener)
+{
+    TRY(write_ports(listener));
+    for (size_t i = 0; i < listener->count; i++)
+        log_line(LOG_LEVEL_INFO, "dicom", "%s listens at %s", listener->config->aet, listener->names[i]);
+    return NO_ERROR;
 }
 
 void listener_configure(struct listener *listener, struct config *config)

@@ -13,9 +13,12 @@
 
 struct listener;
 
-/* Opens every address of config->listen and writes the ones that came out (port 0 is any free one) to
- * ARCHIVE/run/pacsd.ports, a line each. On success the listener has a reference of its own to `config`. */
+/* Opens every address of config->listen and serves them. On success the listener has a reference of its own to
+ * `config`. */
 struct error listener_start(struct listener **listener, struct pacs *pacs, struct config *config);
+/* Says that the daemon is ready: writes the addresses that came out (port 0 is any free one) to
+ * ARCHIVE/run/pacsd.ports, a line each, and logs them. */
+struct error listener_announce(struct listener *listener);
 /* For associations to come. The addresses stay as they are. */
 void listener_configure(struct listener *listener, struct config *config);
 /* Closes the listening sockets; associations go on. */

@@ -272,6 +272,7 @@ static struct error start(struct daemon *daemon)
     TRY(listener_start(&daemon->listener, daemon->pacs, daemon->config));
     daemon->started = time(NULL);
     TRY(control_server_start(&daemon->control, daemon->pacs, status, daemon));
+    TRY(listener_announce(daemon->listener));
     log_line(LOG_LEVEL_INFO, "pacsd", "version %s serves %s, configuration %s", PACSFS_VERSION, daemon->options.archive,
              daemon->config_path ? daemon->config_path : "by default");
     return NO_ERROR;
