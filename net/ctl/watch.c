@@ -1,7 +1,7 @@
 /* pacsctl watch: arrivals in the order of the log, and when a series has settled, from any LSN on.
  *
  * The sequence of events is a function of the log and of the time now, whenever watch is started: a series settles at
- * its last arrival plus the archive's quiet time, and that event stands before any arrival recorded later. With
+ * its last arrival that the tree shows plus the archive's quiet time, and that event stands before any arrival recorded later. With
  * --from N the output is that of an earlier --from less everything up to arrival N - 1. So a program that keeps the LSN
  * of the last line it worked on and starts again with the next one misses nothing (a settled event that it saw may come
  * again); a settled event has the LSN of the arrival before it. To know which series had not settled then, arrivals of
@@ -30,6 +30,7 @@ struct pending {
 
 struct arrival {
     uint64_t id, lsn, time_ns, series;
+    bool shown; /* it changed what the tree shows, as a variant or a conflict does not */
     const char *event;
     char uid[65], series_uid[65], study_uid[65], sop_class[65];
     struct buf path;
@@ -197,6 +198,7 @@ static struct error take_arrival(struct pacs_txn *txn, const struct instance_row
     arrival->lsn = row->lsn;
     arrival->time_ns = row->time_ns;
     arrival->series = row->series;
+    arrival->shown = row->flags & INSTANCE_SHOWN;
     arrival->event = event_of(row);
     memcpy(arrival->uid, row->uid, sizeof arrival->uid);
     memcpy(arrival->sop_class, row->sop_class, sizeof arrival->sop_class);
@@ -237,7 +239,8 @@ static struct error replay(struct watch *watch)
             const struct arrival *arrival = &watch->batch[i];
             TRY(settle(watch, arrival->time_ns));
             TRY(print_arrival(watch, arrival));
-            TRY(touch(watch, arrival->series, arrival->time_ns));
+            if (arrival->shown)
+                TRY(touch(watch, arrival->series, arrival->time_ns));
             watch->after = arrival->id;
             watch->lsn = arrival->lsn;
             if (watch->report.failed || interrupted())
@@ -306,7 +309,7 @@ static struct error remember_pending(struct watch *watch, struct pacs_txn *txn, 
         CHECK(pacs_next_arrival(txn, after, &row));
         if (row.id > watch->after)
             break;
-        if (row.time_ns > since_ns)
+        if (row.time_ns > since_ns && row.flags & INSTANCE_SHOWN)
             CHECK(touch(watch, row.series, row.time_ns));
     }
 out:

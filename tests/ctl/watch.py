@@ -138,6 +138,14 @@ def watch_tells_versions_and_variants(here):
 
 
 @case
+def watch_variant_unsettles_nothing(here):
+    archive = new_archive(here, "--quiet=1 ms")
+    put(here, archive, dicom())
+    put(here, archive, b"\1" * 128 + dicom()[128:])
+    equal([e["event"] for e in told(archive, "--from=0")], ["stored", "settled", "variant"])
+
+
+@case
 def watch_for_people(here):
     archive = new_archive(here, "--quiet=1 ms")
     put(here, archive, dicom())
