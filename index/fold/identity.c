@@ -25,6 +25,11 @@ static void append_trimmed(struct buf *out, const char *text)
     buf_append(out, text, size > ID_KEY_MAX ? ID_KEY_MAX : size);
 }
 
+bool belongs_to_nobody(const struct attributes *attributes)
+{
+    return strcmp(attribute(attributes, TAG_STUDY_UID), attribute(attributes, TAG_SOP_CLASS)) == 0;
+}
+
 void patient_key(struct buf *key, const struct attributes *attributes, const char *default_issuer,
                  const char *const *placeholders)
 {
@@ -41,6 +46,8 @@ void patient_key(struct buf *key, const struct attributes *attributes, const cha
         person_fold(key, name);
         buf_text(key, SEPARATOR);
         append_trimmed(key, birth);
+    } else if (belongs_to_nobody(attributes)) {
+        buf_text(key, "O");
     } else {
         buf_text(key, "S");
         buf_text(key, attribute(attributes, TAG_STUDY_UID));

@@ -7,10 +7,13 @@
 /* Appends the key under which images of the same patient find each other:
  *   "I" issuer U+001F ID         where Patient ID is no placeholder
  *   "N" folded name U+001F date  where name and birth date are none
+ *   "O"                          where there is no study either (PS3.4 GG): all such objects stand together
  *   "S" Study Instance UID       otherwise
  * `issuer` of the data set, else the AE's default. */
 void patient_key(struct buf *key, const struct attributes *attributes, const char *default_issuer,
                  const char *const *placeholders);
+/* Whether the data set has no study of its own: the ingest put it under the UID of its SOP class. */
+bool belongs_to_nobody(const struct attributes *attributes);
 /* Whether the key names a person that carries an ID. */
 bool patient_key_has_id(const char *key);
 

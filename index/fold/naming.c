@@ -1,6 +1,7 @@
 /* What lives here: the fields that templates may use, a row each; numbers for equal names. */
 #include "index/fold/naming.h"
 
+#include "codecs/dicom/dataset.h"
 #include "codecs/dicom/names.h"
 #include "index/fold/identity.h"
 
@@ -95,6 +96,14 @@ struct error naming_check(enum object_kind kind, const char *pattern)
     return name_template_check(pattern, known, count);
 }
 
+/* Objects without patient and study are told apart by what they are. */
+static bool has_own_name(enum object_kind kind, const struct attributes *attributes)
+{
+    if (kind == OBJECT_PATIENT)
+        return *attribute(attributes, TAG_PATIENT_NAME) || *attribute(attributes, TAG_PATIENT_ID);
+    return kind != OBJECT_STUDY;
+}
+
 struct error naming_render(struct buf *name, enum object_kind kind, const struct archive_conf *conf,
                            const struct attributes *attributes, uint64_t place)
 {
@@ -115,6 +124,11 @@ struct error naming_render(struct buf *name, enum object_kind kind, const struct
     buf_clear(name);
     struct error err = name_render(name, patterns[kind], field_value, &r);
     buf_release(&r.value);
+    if (!err.code && belongs_to_nobody(attributes) && !has_own_name(kind, attributes)) {
+        buf_clear(name);
+        name_component(name, kind == OBJECT_PATIENT ? "No patient" : uid_name(attribute(attributes, TAG_SOP_CLASS)),
+                       NAME_BYTES_MAX);
+    }
     if (!err.code && !name->size) {
         buf_text(name, fallback[kind]);
         if (kind == OBJECT_INSTANCE)

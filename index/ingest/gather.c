@@ -47,13 +47,13 @@ static struct error take_charset(struct gather *g, const struct dataset_token *t
     return charset_new(&g->charset, value);
 }
 
-/* UTF-8, trimmed, without control characters, at most ATTRIBUTE_MAX bytes. */
+/* UTF-8, trimmed, control characters as blanks, at most ATTRIBUTE_MAX bytes. */
 static void clean(struct buf *text)
 {
-    size_t n = 0, size = text->size;
-    for (size_t i = 0; i < size; i++)
-        if (text->data[i] >= ' ' && text->data[i] != 0x7F)
-            text->data[n++] = text->data[i];
+    size_t n = text->size;
+    for (size_t i = 0; i < n; i++)
+        if (text->data[i] < ' ' || text->data[i] == 0x7F)
+            text->data[i] = ' ';
     if (n > ATTRIBUTE_MAX) {
         n = ATTRIBUTE_MAX;
         while (n && (text->data[n] & 0xC0) == 0x80)

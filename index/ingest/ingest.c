@@ -33,7 +33,8 @@ struct ingest {
     char syntax_uid[65];
     const struct syntax *syntax;
     struct buf prefix;
-    bool network; /* announced by a C-STORE command: it must agree, and what is refused is kept */
+    bool without_study; /* stands under the UID of its SOP class */
+    bool network;       /* announced by a C-STORE command: it must agree, and what is refused is kept */
     bool started;
     struct dataset_reader *reader;
     struct gather gather;
@@ -227,6 +228,30 @@ static struct error complete(struct ingest *i, uint32_t tag, const char *keyword
     return buf_error(&i->gather.attributes);
 }
 
+#define MEDIA_DIRECTORY "1.2.840.10008.1.3.10"
+
+/* Objects that belong to no patient (PS3.4 GG: palettes, hanging protocols, templates) have no study, and old files lack
+ * what they should have: they stand under the UID of their SOP class, or of their study where only the series is
+ * missing. What was sent is not changed by that. */
+static struct error place_without_study(struct ingest *i)
+{
+    struct attributes all = {i->gather.attributes.data, i->gather.attributes.size};
+    char uid[65];
+    if (strcmp(attribute(&all, TAG_SOP_CLASS), MEDIA_DIRECTORY) == 0)
+        return error_make(ERROR_MALFORMED, "a media directory (DICOMDIR): send or import the files that it lists");
+    i->without_study = !*attribute(&all, TAG_STUDY_UID) || !*attribute(&all, TAG_SERIES_UID);
+    if (!*attribute(&all, TAG_STUDY_UID)) {
+        copy_uid(uid, attribute(&all, TAG_SOP_CLASS));
+        attribute_write(&i->gather.attributes, TAG_STUDY_UID, uid, strlen(uid));
+    }
+    all = (struct attributes){i->gather.attributes.data, i->gather.attributes.size};
+    if (!*attribute(&all, TAG_SERIES_UID)) {
+        copy_uid(uid, attribute(&all, TAG_STUDY_UID));
+        attribute_write(&i->gather.attributes, TAG_SERIES_UID, uid, strlen(uid));
+    }
+    return buf_error(&i->gather.attributes);
+}
+
 static struct error check_identity(struct ingest *i)
 {
     static const struct {
@@ -238,6 +263,7 @@ static struct error check_identity(struct ingest *i)
                   {TAG_SERIES_UID, "Series Instance UID (0020,000E)"}};
     TRY(complete(i, TAG_SOP_CLASS, needed[0].keyword, i->sop_class));
     TRY(complete(i, TAG_SOP_INSTANCE, needed[1].keyword, i->sop_instance));
+    TRY(place_without_study(i));
     struct attributes all = {i->gather.attributes.data, i->gather.attributes.size};
     for (size_t n = 0; n < sizeof needed / sizeof needed[0]; n++)
         TRY(check_uid(attribute(&all, needed[n].tag), needed[n].keyword));
@@ -305,6 +331,8 @@ static void fill_result(struct ingest *i, const struct instance_record *record, 
     copy_uid(result->sop_class, attribute(&record->attributes, TAG_SOP_CLASS));
     if (record->verdict == INGEST_CONFLICT)
         snprintf(result->remark, sizeof result->remark, "stored; an earlier version of this UID stays shown");
+    else if (i->without_study)
+        snprintf(result->remark, sizeof result->remark, "stored under its SOP class: no Study or Series Instance UID");
     else if (i->gather.replaced)
         snprintf(result->remark, sizeof result->remark, "stored; %zu characters do not decode", i->gather.replaced);
 }
