@@ -96,12 +96,14 @@ struct error naming_check(enum object_kind kind, const char *pattern)
     return name_template_check(pattern, known, count);
 }
 
-/* Objects without patient and study are told apart by what they are. */
-static bool has_own_name(enum object_kind kind, const struct attributes *attributes)
+/* Objects without patient and study are told apart by what they are, if nothing else names them. */
+static bool named_by_class(enum object_kind kind, const struct attributes *attributes, const struct buf *name)
 {
+    if (!belongs_to_nobody(attributes))
+        return false;
     if (kind == OBJECT_PATIENT)
-        return *attribute(attributes, TAG_PATIENT_NAME) || *attribute(attributes, TAG_PATIENT_ID);
-    return kind != OBJECT_STUDY;
+        return !*attribute(attributes, TAG_PATIENT_NAME) && !*attribute(attributes, TAG_PATIENT_ID);
+    return kind == OBJECT_STUDY && !name->size;
 }
 
 struct error naming_render(struct buf *name, enum object_kind kind, const struct archive_conf *conf,
@@ -124,7 +126,7 @@ struct error naming_render(struct buf *name, enum object_kind kind, const struct
     buf_clear(name);
     struct error err = name_render(name, patterns[kind], field_value, &r);
     buf_release(&r.value);
-    if (!err.code && belongs_to_nobody(attributes) && !has_own_name(kind, attributes)) {
+    if (!err.code && named_by_class(kind, attributes, name)) {
         buf_clear(name);
         name_component(name, kind == OBJECT_PATIENT ? "No patient" : uid_name(attribute(attributes, TAG_SOP_CLASS)),
                        NAME_BYTES_MAX);

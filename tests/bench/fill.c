@@ -101,7 +101,8 @@ static void find_place(struct place *p, uint64_t instance)
     p->study = p->series / SERIES;
     p->patient = p->study / STUDIES;
     snprintf(p->study_uid, 65, ROOT_UID ".66045.300000%06llu", (unsigned long long)p->study * 7919);
-    snprintf(p->series_uid, 65, "%s.%llu", p->study_uid, (unsigned long long)p->series % SERIES + 1);
+    snprintf(p->series_uid, 65, ROOT_UID ".66045.300000%06llu.%u", (unsigned long long)p->study * 7919,
+             (unsigned)(p->series % SERIES + 1));
     snprintf(p->uid, 65, ROOT_UID ".66045.2024%014llu%06llu", (unsigned long long)p->series * 104729,
              (unsigned long long)instance % SLICES * 37);
 }

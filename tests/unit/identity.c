@@ -103,6 +103,34 @@ static void identity_study_alone_where_nothing_else_says(void)
     EXPECT(archive_counts().patients == before);
 }
 
+/* Hanging protocols, palettes (PS3.4 GG): two classes, three objects, no study, no patient. */
+static void identity_objects_without_study_stand_under_their_class(void)
+{
+    static const char *const classes[] = {"1.2.840.10008.5.1.4.38.1", "1.2.840.10008.5.1.4.39.1",
+                                          "1.2.840.10008.5.1.4.39.1"};
+    struct ingest_result result = {0};
+    begin();
+    person(NULL, NULL, NULL);
+    builder_text(&b, TAG_STUDY_DATE, "DA", NULL);
+    builder_text(&b, TAG_STUDY_DESCRIPTION, "LO", NULL);
+    builder_text(&b, TAG_MODALITY, "CS", NULL);
+    for (size_t i = 0; i < 3; i++) {
+        char instance[16];
+        snprintf(instance, sizeof instance, "1.2.8.%zu", i);
+        builder_uid(&b, "1", "1", instance);
+        builder_text(&b, TAG_STUDY_UID, "UI", NULL);
+        builder_text(&b, TAG_SERIES_UID, "UI", NULL);
+        builder_text(&b, TAG_SOP_CLASS, "UI", classes[i]);
+        snprintf(b.sop_class, sizeof b.sop_class, "%s", classes[i]);
+        EXPECT_OK(archive_try_send(&b, "CT1", true, &result));
+        EXPECT_TEXT(result.study_uid, classes[i]);
+        EXPECT(strstr(result.remark, "no Study or Series Instance UID"));
+    }
+    struct pacs_counts counts = archive_counts();
+    EXPECT(counts.patients == 1 && counts.studies == 2 && counts.instances == 3 && counts.conflicts == 0);
+    EXPECT(strncmp(archive_path_of(result.id), "No_patient/ColorPaletteStorage/", 31) == 0);
+}
+
 static void identity_one_id_names_written_otherwise_are_one_person(void)
 {
     static const char *const names[] = {"DOE^JOHN", "Doe^John^A", "doe ^ john", "Dóe^Jöhn"};
@@ -517,6 +545,7 @@ int main(void)
     RUN(identity_placeholder_ids_identify_nobody);
     RUN(identity_name_and_birth_date_stand_for_a_placeholder_id);
     RUN(identity_study_alone_where_nothing_else_says);
+    RUN(identity_objects_without_study_stand_under_their_class);
     RUN(identity_one_id_names_written_otherwise_are_one_person);
     RUN(identity_one_id_other_name_and_date_are_two_patients);
     RUN(identity_one_id_half_the_difference_stays_one_and_is_listed);

@@ -16,7 +16,7 @@ static void quarantine_old_partial_file_is_removed(void)
     EXPECT(file_write(scratch_path("archive/quarantine/.20231114-221320-00000.part"), "old", 3));
     EXPECT(utimensat(AT_FDCWD, scratch_path("archive/quarantine/.20231114-221320-00000.part"), old, 0) == 0);
     EXPECT(file_write(scratch_path("archive/quarantine/.20231114-221320-00001.part"), "young", 5));
-    builder_text(&b, 0x0020000D, "UI", NULL); /* no study: refused */
+    builder_text(&b, 0x0020000D, "UI", "../../etc"); /* no path can hold it: refused */
     struct error err = archive_try_send(&b, "CT1", true, &result);
     EXPECT(err.code == ERROR_MALFORMED);
     error_release(&err);
