@@ -149,6 +149,19 @@ static void fail_all(struct write_request *group, const struct error *err)
     }
 }
 
+/* Ends the pack where it was proven last (or, with `before`, there), and states that in a new one at once: a restart
+ * would read back what the page cache has and the disk has not. */
+static void end_pack(struct writer *w, const struct error *why, const struct log_position *before)
+{
+    log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(why));
+    if (before)
+        log_revoke(w->log, before);
+    else
+        log_fail(w->log);
+    struct error err = log_open_group(w->log);
+    error_release(&err); /* the next group tries again */
+}
+
 /* Steps 1 to 3 of the rule. */
 static struct error write_group(struct writer *w, struct write_request *group, bool logical)
 {
@@ -169,10 +182,8 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         log_drop(w->log);
     } else {
         err = logical ? log_sync(w->log) : log_write(w->log);
-        if (err.code) {
-            log_fail(w->log);
-            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(&err));
-        }
+        if (err.code)
+            end_pack(w, &err, NULL);
     }
     if (txn && err.code) {
         db_abort(txn);
@@ -185,10 +196,8 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         } else {
             err = db_commit(txn);
         }
-        if (err.code) {
-            log_revoke(w->log, &before);
-            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s", error_text(&err));
-        }
+        if (err.code)
+            end_pack(w, &err, &before);
     }
     return err;
 }
@@ -287,10 +296,9 @@ static void start_checkpoint(struct writer *w)
 static void barrier(struct writer *w)
 {
     struct error err = log_barrier(w->log);
-    if (err.code) {
-        log_fail(w->log);
-        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
-    }
+    if (err.code)
+        end_pack(w, &err, NULL);
+    error_release(&err);
 }
 
 /* ---- threads ---- */
