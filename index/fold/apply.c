@@ -126,25 +126,36 @@ static struct error series_keys(struct applying *a)
     return *modality ? secondary_add(txn, SECONDARY_MODALITY, modality, a->record->series.id) : NO_ERROR;
 }
 
+/* One level of the path: created by this record, or there, or (its record is damaged) made again as it was. */
+static struct error level(struct applying *a, enum object_kind kind, const struct decision *d,
+                          enum object_kind parent_kind, uint64_t parent, bool *made)
+{
+    *made = d->created;
+    if (!d->created) {
+        struct fold_object *o;
+        struct error err = fold_object_get(a->fold, kind, d->id, &o);
+        if (err.code != ERROR_NOT_FOUND || !*d->name)
+            return err;
+        error_release(&err);
+        *made = true;
+    }
+    return create(a, kind, d, parent_kind, parent);
+}
+
 static struct error create_levels(struct applying *a)
 {
     const struct instance_record *r = a->record;
-    uint64_t above = r->folder.id ? r->folder.id : PACS_ROOT;
-    if (r->folder.created)
-        TRY(create(a, OBJECT_FOLDER, &r->folder, OBJECT_FOLDER, PACS_ROOT));
-    if (r->patient.created) {
-        TRY(create(a, OBJECT_PATIENT, &r->patient, OBJECT_FOLDER, above));
+    bool made;
+    if (r->folder.id)
+        TRY(level(a, OBJECT_FOLDER, &r->folder, OBJECT_FOLDER, PACS_ROOT, &made));
+    TRY(level(a, OBJECT_PATIENT, &r->patient, OBJECT_FOLDER, r->folder.id ? r->folder.id : PACS_ROOT, &made));
+    if (made)
         TRY(patient_keys(a));
-    }
-    if (r->study.created) {
-        TRY(create(a, OBJECT_STUDY, &r->study, OBJECT_PATIENT, r->patient.id));
+    TRY(level(a, OBJECT_STUDY, &r->study, OBJECT_PATIENT, r->patient.id, &made));
+    if (made)
         TRY(study_keys(a));
-    }
-    if (r->series.created) {
-        TRY(create(a, OBJECT_SERIES, &r->series, OBJECT_STUDY, r->study.id));
-        TRY(series_keys(a));
-    }
-    return NO_ERROR;
+    TRY(level(a, OBJECT_SERIES, &r->series, OBJECT_STUDY, r->study.id, &made));
+    return made ? series_keys(a) : NO_ERROR;
 }
 
 /* Bytes right before the record that are this instance's own chunks: one read brings them all. */
@@ -207,11 +218,11 @@ static struct error touch_ancestors(struct applying *a, const struct instance_ro
         TRY(fold_object_get(a->fold, kinds[i], ids[i], &o));
         o->row.instances += (uint64_t)instances;
         o->row.bytes += (uint64_t)bytes;
-        if (kinds[i] == OBJECT_SERIES)
+        if (kinds[i] == OBJECT_SERIES && row->number > o->row.children)
             o->row.children = row->number;
         if (shown) {
             o->row.changed_ns = row->time_ns;
-            o->row.newest = row->id;
+            o->row.newest = row->id > o->row.newest ? row->id : o->row.newest;
         }
         if (kinds[i] == OBJECT_SERIES && !(row->flags & INSTANCE_VARIANT))
             o->row.list_ns = row->time_ns;
@@ -220,7 +231,7 @@ static struct error touch_ancestors(struct applying *a, const struct instance_ro
     struct meta_row *meta = fold_meta(a->fold);
     meta->instances += (uint64_t)instances;
     meta->bytes += (uint64_t)bytes;
-    meta->newest = row->id;
+    meta->newest = row->id > meta->newest ? row->id : meta->newest;
     return NO_ERROR;
 }
 
@@ -273,45 +284,80 @@ static struct error row_of(struct fold *fold, uint64_t id, struct instance_row *
     return instance_get(fold_txn(fold), series, number, row);
 }
 
-/* The same data set is stored again where its first copy is damaged: only the place changes. */
-static struct error apply_heal(struct applying *a)
+/* A healed edition that another one had taken the place of before. */
+static struct error find_successor(struct applying *a, struct instance_row *row)
 {
-    struct instance_row row;
-    TRY(row_of(a->fold, a->record->supersedes, &row));
-    row.pack = (uint32_t)a->place->pack;
-    row.offset = a->place->offset;
-    row.lead = lead_of(a);
-    return instance_put(fold_txn(a->fold), &row);
+    struct slice list;
+    struct instance_row other;
+    TRY(uid_list(fold_txn(a->fold), OBJECT_INSTANCE, row->uid, &list));
+    for (size_t at = 0; at + 8 <= list.size; at += 8) {
+        TRY(row_of(a->fold, get_u64(list.data + at), &other));
+        if (other.series == row->series && other.id > row->id && strcmp(other.uid, row->uid) == 0 &&
+            instance_shown(&other, UINT64_MAX))
+            row->superseded = other.id;
+    }
+    return NO_ERROR;
+}
+
+/* What an edition takes the place of is no longer shown; where its record is damaged, it is not there. */
+static struct error supersede(struct applying *a, uint64_t by, int64_t *instances, int64_t *bytes)
+{
+    struct instance_row before;
+    struct error err = row_of(a->fold, a->record->supersedes, &before);
+    if (err.code == ERROR_NOT_FOUND) {
+        error_release(&err);
+        return NO_ERROR;
+    }
+    TRY(err);
+    before.superseded = by;
+    --*instances;
+    *bytes -= (int64_t)before.size;
+    return instance_put(fold_txn(a->fold), &before);
 }
 
 static struct error apply_edition(struct applying *a)
 {
     const struct instance_record *r = a->record;
     struct db_txn *txn = fold_txn(a->fold);
-    struct instance_row row, before;
+    struct instance_row row;
     int64_t instances = 0, bytes = 0;
     TRY(create_levels(a));
     TRY(fill_row(a, &row));
-    bool shown = row.flags & INSTANCE_SHOWN;
+    if (r->verdict == INGEST_HEALED)
+        TRY(find_successor(a, &row));
+    bool shown = instance_shown(&row, UINT64_MAX);
     if (shown) {
         instances = 1;
         bytes = (int64_t)row.size;
     }
-    if (r->verdict == INGEST_VERSION) {
-        TRY(row_of(a->fold, r->supersedes, &before));
-        before.superseded = row.id;
-        TRY(instance_put(txn, &before));
-        instances--;
-        bytes -= (int64_t)before.size;
-    }
+    if (r->verdict == INGEST_VERSION)
+        TRY(supersede(a, row.id, &instances, &bytes));
     TRY(instance_put(txn, &row));
-    TRY(edition_put(txn, row.id, row.series, row.number));
+    TRY(edition_put(txn, row.id, row.series, row.number, row.id >= fold_meta(a->fold)->next_id));
     TRY(name_add(txn, row.series, row.name, row.number));
     TRY(uid_add(txn, OBJECT_INSTANCE, row.uid, row.id));
     used_id(a->fold, row.id);
     TRY(touch_ancestors(a, &row, instances, bytes, shown));
-    TRY(count_hour(a, &row));
+    if (r->verdict != INGEST_HEALED)
+        TRY(count_hour(a, &row));
     return note_conflicts(a);
+}
+
+/* The same data set is stored again where its first copy is damaged: only the place changes. A rebuild that could not
+ * read the first record makes the edition of this one. */
+static struct error apply_heal(struct applying *a)
+{
+    struct instance_row row;
+    struct error err = row_of(a->fold, a->record->supersedes, &row);
+    if (err.code == ERROR_NOT_FOUND && a->record->instance.id == a->record->supersedes) {
+        error_release(&err);
+        return apply_edition(a);
+    }
+    TRY(err);
+    row.pack = (uint32_t)a->place->pack;
+    row.offset = a->place->offset;
+    row.lead = lead_of(a);
+    return instance_put(fold_txn(a->fold), &row);
 }
 
 static struct error apply_duplicate(struct applying *a)
