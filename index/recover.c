@@ -183,6 +183,10 @@ static struct error rebuild(struct pacs *pacs, struct log_position *position)
     number = (highest > number ? highest : number) + 1;
     folder = generation_folder(pacs, number);
     pacs_part(pacs, "index", parent);
+    if (mkdir(parent, 0750) != 0 && errno != EEXIST) { /* a backup has none */
+        err = error_system(errno, "%s: cannot create", parent);
+        goto out;
+    }
     if (!folder || mkdir(folder, 0750) != 0) {
         err = error_system(errno, "%s: cannot create an index", parent);
         goto out;

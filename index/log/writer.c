@@ -239,7 +239,7 @@ static void run_group(struct writer *w, struct write_request *group)
     w->stats.syncs += logical;
     w->stats.failed_writes += err.code != ERROR_NONE;
     w->committed_ms = now_ms();
-    if (pack && log_pack_number(w->log) != pack) {
+    if (!err.code && pack && log_pack_number(w->log) != pack) { /* on a full disk it would be tried for nothing */
         w->seal_due = true;
         pthread_cond_signal(&w->helper_work);
     }
