@@ -305,6 +305,17 @@ static void release_lock(struct pacs *pacs)
     pacs->lock_fd = -1;
 }
 
+/* What another version of the tables wrote is not read. */
+static struct error check_format(struct db *db)
+{
+    struct db_txn *txn;
+    struct meta_row meta;
+    TRY(db_begin(db, false, &txn));
+    struct error err = meta_row_get(txn, &meta);
+    db_abort(txn);
+    return err;
+}
+
 static struct error generation_open(struct pacs *pacs, bool write, struct generation **out)
 {
     struct generation *g = calloc(1, sizeof *g);
@@ -313,7 +324,10 @@ static struct error generation_open(struct pacs *pacs, bool write, struct genera
     struct error err = recover_current(pacs, &g->number, &g->folder);
     if (!err.code)
         err = db_open(&g->db, g->folder, write, false);
+    if (!err.code)
+        err = check_format(g->db);
     if (err.code) {
+        db_close(g->db);
         free(g->folder);
         free(g);
         return err;

@@ -194,6 +194,10 @@ static struct error rebuild(struct pacs *pacs, struct log_position *position)
     number = (highest > number ? highest : number) + 1;
     folder = generation_folder(pacs, number);
     pacs_part(pacs, "index", parent);
+    if (mkdir(parent, 0750) != 0 && errno != EEXIST) { /* a backup has none */
+        err = error_system(errno, "%s: cannot create", parent);
+        goto out;
+    }
     if (!folder || mkdir(folder, 0750) != 0) {
         err = error_system(errno, "%s: cannot create an index", parent);
         goto out;
@@ -221,25 +225,22 @@ out:
     return err;
 }
 
-/* The index in `folder`, which is whole: behind the log it is replayed. C1 holds meanwhile: nothing pins the state of
- * the checkpoint that an earlier process left, so another is made before the replay writes. */
-static struct error catch_up(struct pacs *pacs, const char *folder, struct log_position *position)
+/* The index in `folder`, which is whole: behind the log it is replayed. C1 holds meanwhile: the state that it is found
+ * in is the checkpoint's (`restored`) or becomes it, and is pinned until the next one is saved. */
+static struct error catch_up(struct pacs *pacs, const char *folder, bool restored, struct log_position *position)
 {
     struct db *db;
-    struct checkpoint *before = NULL;
-    uint64_t lsn;
+    struct checkpoint *found = NULL;
     TRY(db_open(&db, folder, true, false));
-    struct error err = checkpoint_now(pacs, db, folder, &before);
+    struct error err = checkpoint_take(db, &found);
     CHECK(err);
-    lsn = checkpoint_lsn(before);
+    if (!restored)
+        CHECK(checkpoint_save(found, folder, pacs->io));
     CHECK(replay(pacs, db, position));
     CHECK(sync_pack(pacs, position));
-    if (position->lsn == lsn)
-        err = stamp_write(folder, pacs->io); /* nothing was written */
-    else
-        err = make_durable(pacs, db, folder);
+    err = make_durable(pacs, db, folder);
 out:
-    checkpoint_release(before);
+    checkpoint_release(found);
     db_close(db);
     return err;
 }
@@ -287,13 +288,14 @@ struct error recover_index(struct pacs *pacs, bool anew, struct log_position *po
     if (!position)
         position = &ignored;
     struct error err = anew ? error_make(ERROR_NOT_FOUND, "asked for") : recover_current(pacs, &number, &folder);
-    if (!err.code && !stamp_holds(folder)) {
+    bool restored = !err.code && !stamp_holds(folder);
+    if (restored) {
         err = checkpoint_restore(folder, pacs->io);
         if (!err.code)
             log_line(LOG_LEVEL_INFO, COMPONENT, "not stopped cleanly: index restored from its checkpoint");
     }
     if (!err.code)
-        err = catch_up(pacs, folder, position);
+        err = catch_up(pacs, folder, restored, position);
     free(folder);
     /* What cannot be repaired is derived again; a full disk or a lack of memory is not mended by that. */
     if (err.code == ERROR_NOT_FOUND || err.code == ERROR_DAMAGED || err.code == ERROR_BROKEN) {

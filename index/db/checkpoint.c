@@ -1,8 +1,8 @@
 /* What lives here: the files `checkpoint` and `stamp` beside data.mdb, by the theory in the header.
  *
- * checkpoint: "PACSCKPT", u32 format, u32 page size, u64 device, u64 inode, u64 LSN, u64 pack, u64 end, two pages,
- *             u64 XXH3-64 of all before.
- * stamp: text, one line: boot id, device, inode. */
+ * checkpoint: "PACSCKPT", u32 format, u32 page size, u64 time of birth of data.mdb (ns), u64 its inode, u64 LSN,
+ *             u64 pack, u64 end, two pages, u64 XXH3-64 of all before.
+ * stamp: text, one line: boot id, device, inode and time of birth of data.mdb. */
 #include "index/db/checkpoint.h"
 
 #include "codecs/chunk/chunk.h"
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define HEADER 56
@@ -27,11 +28,28 @@ struct checkpoint {
     bool uncertain;
 };
 
+/* Which file this is. Inodes are given again, often at once: only with its time of birth is a copy known as one (0 on
+ * file systems that keep none). */
+struct identity {
+    uint64_t device, inode, birth_ns;
+};
+
+static bool identify(int folder, const char *path, struct identity *who)
+{
+    struct statx st;
+    if (statx(folder, path, *path ? 0 : AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) != 0)
+        return false;
+    *who = (struct identity){.device = makedev(st.stx_dev_major, st.stx_dev_minor), .inode = st.stx_ino};
+    if (st.stx_mask & STATX_BTIME)
+        who->birth_ns = (uint64_t)st.stx_btime.tv_sec * 1000000000u + st.stx_btime.tv_nsec;
+    return true;
+}
+
 struct error checkpoint_take(struct db *db, struct checkpoint **out)
 {
     struct error err = NO_ERROR;
     struct meta_row meta;
-    struct stat st;
+    struct identity who;
     size_t page = db_page_size(db);
     struct checkpoint *c = calloc(1, sizeof *c);
     if (!c)
@@ -40,15 +58,15 @@ struct error checkpoint_take(struct db *db, struct checkpoint **out)
     buf_init(&c->bytes);
     CHECK(db_begin(db, false, &c->pin));
     CHECK(meta_row_get(c->pin, &meta));
-    if (fstat(db_fd(db), &st) != 0) {
+    if (!identify(db_fd(db), "", &who)) {
         err = error_system(errno, "checkpoint: cannot stat the index");
         goto out;
     }
     buf_append(&c->bytes, magic, sizeof magic);
     buf_u32(&c->bytes, INDEX_FORMAT);
     buf_u32(&c->bytes, (uint32_t)page);
-    buf_u64(&c->bytes, st.st_dev);
-    buf_u64(&c->bytes, st.st_ino);
+    buf_u64(&c->bytes, who.birth_ns);
+    buf_u64(&c->bytes, who.inode);
     buf_u64(&c->bytes, meta.lsn);
     buf_u64(&c->bytes, meta.pack);
     buf_u64(&c->bytes, meta.end);
@@ -139,7 +157,7 @@ struct error checkpoint_restore(const char *folder, const struct io_ops *io)
 {
     struct error err = NO_ERROR;
     struct buf bytes;
-    struct stat st;
+    struct identity who;
     char path[PATH_MAX];
     int fd = -1;
     buf_init(&bytes);
@@ -153,11 +171,11 @@ struct error checkpoint_restore(const char *folder, const struct io_ops *io)
     }
     snprintf(path, sizeof path, "%s/data.mdb", folder);
     fd = io->open(io, path, O_RDWR, 0);
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (fd < 0 || !identify(fd, "", &who)) {
         err = error_system(errno, "%s: cannot open", path);
         goto out;
     }
-    if (st.st_ino != get_u64(bytes.data + 24)) {
+    if (who.birth_ns != get_u64(bytes.data + 16) || who.inode != get_u64(bytes.data + 24)) {
         err = error_make(ERROR_NOT_FOUND, "%s: is a copy: its checkpoint is of another file", path);
         goto out;
     }
@@ -175,7 +193,7 @@ out:
 static struct error stamp_now(const char *folder, char *to, size_t size)
 {
     char path[PATH_MAX], boot[64] = "";
-    struct stat st;
+    struct identity who;
     FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (!f || !fgets(boot, sizeof boot, f))
         boot[0] = 0;
@@ -183,9 +201,10 @@ static struct error stamp_now(const char *folder, char *to, size_t size)
         fclose(f);
     boot[strcspn(boot, "\n")] = 0;
     snprintf(path, sizeof path, "%s/data.mdb", folder);
-    if (!*boot || stat(path, &st) != 0)
+    if (!*boot || !identify(AT_FDCWD, path, &who))
         return error_system(errno, "%s: cannot be stamped", path);
-    snprintf(to, size, "%s %llu %llu\n", boot, (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    snprintf(to, size, "%s %llu %llu %llu\n", boot, (unsigned long long)who.device, (unsigned long long)who.inode,
+             (unsigned long long)who.birth_ns);
     return NO_ERROR;
 }
 

@@ -12,9 +12,10 @@
  * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became
  * of later pages, and the log is replayed from its place.
  *
- * Trust. `stamp` holds boot id, device and inode of the data file: as long as they are those of now, the page cache has
- * seen every write and the environment is whole, also after kill -9. A copy, a restored backup or another boot does not
- * match. (The mount's id is left out: service managers give daemons mount namespaces of their own.)
+ * Trust. `stamp` holds boot id, device, inode and time of birth of the data file: as long as they are those of now, the
+ * page cache has seen every write and the environment is whole, also after kill -9. A copy, a restored backup or
+ * another boot does not match. (The mount's id is left out: service managers give daemons mount namespaces of their
+ * own.)
  */
 #ifndef INDEX_DB_CHECKPOINT_H
 #define INDEX_DB_CHECKPOINT_H

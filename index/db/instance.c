@@ -236,10 +236,10 @@ struct error edition_next(struct db_txn *txn, uint64_t after, uint64_t *id, uint
     return err.code ? err : error_make(ERROR_NOT_FOUND, "no edition behind %llu", (unsigned long long)after);
 }
 
-struct error edition_put(struct db_txn *txn, uint64_t id, uint64_t series, uint64_t number)
+struct error edition_put(struct db_txn *txn, uint64_t id, uint64_t series, uint64_t number, bool newest)
 {
     uint8_t key[8], value[20];
     put_u64be(key, id);
     uint8_t *end = number_write(number_write(value, series), number);
-    return db_append(txn, TABLE_EDITION, key, sizeof key, value, (size_t)(end - value));
+    return (newest ? db_append : db_put)(txn, TABLE_EDITION, key, sizeof key, value, (size_t)(end - value));
 }

@@ -13,6 +13,9 @@ struct error meta_row_get(struct db_txn *txn, struct meta_row *row)
     if (v.size < SIZE)
         return error_make(ERROR_DAMAGED, "the index has a state of %zu bytes", v.size);
     row->format = get_u32(v.data);
+    if (row->format != INDEX_FORMAT)
+        return error_make(ERROR_DAMAGED, "the index has format %u, not %u; 'pacsctl rebuild' makes it anew",
+                          row->format, INDEX_FORMAT);
     uint64_t *const members[] = {&row->lsn,    &row->time_ns,   &row->pack,  &row->end,       &row->next_id,
                                  &row->newest, &row->instances, &row->bytes, &row->duplicates};
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)

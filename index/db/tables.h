@@ -44,7 +44,8 @@ struct error instance_next(struct db_txn *txn, uint64_t series, uint64_t after, 
 struct error instance_put(struct db_txn *txn, const struct instance_row *row);
 struct error edition_get(struct db_txn *txn, uint64_t id, uint64_t *series, uint64_t *number);
 struct error edition_next(struct db_txn *txn, uint64_t after, uint64_t *id, uint64_t *series, uint64_t *number);
-struct error edition_put(struct db_txn *txn, uint64_t id, uint64_t series, uint64_t number);
+/* `newest`: no greater id is there. */
+struct error edition_put(struct db_txn *txn, uint64_t id, uint64_t series, uint64_t number, bool newest);
 
 /* ---- keys.c: names, UIDs, secondary keys: hashes, proven against the row by the caller ---- */
 uint64_t name_hash(const char *name); /* of name_fold() of it */

@@ -126,44 +126,36 @@ static struct error series_keys(struct applying *a)
     return *modality ? secondary_add(txn, SECONDARY_MODALITY, modality, a->record->series.id) : NO_ERROR;
 }
 
-#define LOST_NAME_MAX 32
-
-/* What the record of this object's first instance said is lost with that record: the others have all of it but the name
- * (and an issuer that was an AE's default). So that they are not lost too, it is made of this one. */
-static struct error find_lost(struct applying *a, enum object_kind kind, struct decision *d, char name[LOST_NAME_MAX])
+/* One level of the path: created by this record, or there, or (its record is damaged) made again as it was. */
+static struct error level(struct applying *a, enum object_kind kind, const struct decision *d,
+                          enum object_kind parent_kind, uint64_t parent, bool *made)
 {
-    struct fold_object *o;
-    if (!d->id || d->created)
-        return NO_ERROR;
-    struct error err = fold_object_get(a->fold, kind, d->id, &o);
-    if (err.code != ERROR_NOT_FOUND)
-        return err;
-    error_release(&err);
-    snprintf(name, LOST_NAME_MAX, "Recovered_%llu", (unsigned long long)d->id);
-    d->name = name;
-    d->created = true;
-    return NO_ERROR;
+    *made = d->created;
+    if (!d->created) {
+        struct fold_object *o;
+        struct error err = fold_object_get(a->fold, kind, d->id, &o);
+        if (err.code != ERROR_NOT_FOUND || !*d->name)
+            return err;
+        error_release(&err);
+        *made = true;
+    }
+    return create(a, kind, d, parent_kind, parent);
 }
 
 static struct error create_levels(struct applying *a)
 {
     const struct instance_record *r = a->record;
-    uint64_t above = r->folder.id ? r->folder.id : PACS_ROOT;
-    if (r->folder.created)
-        TRY(create(a, OBJECT_FOLDER, &r->folder, OBJECT_FOLDER, PACS_ROOT));
-    if (r->patient.created) {
-        TRY(create(a, OBJECT_PATIENT, &r->patient, OBJECT_FOLDER, above));
+    bool made;
+    if (r->folder.id)
+        TRY(level(a, OBJECT_FOLDER, &r->folder, OBJECT_FOLDER, PACS_ROOT, &made));
+    TRY(level(a, OBJECT_PATIENT, &r->patient, OBJECT_FOLDER, r->folder.id ? r->folder.id : PACS_ROOT, &made));
+    if (made)
         TRY(patient_keys(a));
-    }
-    if (r->study.created) {
-        TRY(create(a, OBJECT_STUDY, &r->study, OBJECT_PATIENT, r->patient.id));
+    TRY(level(a, OBJECT_STUDY, &r->study, OBJECT_PATIENT, r->patient.id, &made));
+    if (made)
         TRY(study_keys(a));
-    }
-    if (r->series.created) {
-        TRY(create(a, OBJECT_SERIES, &r->series, OBJECT_STUDY, r->study.id));
-        TRY(series_keys(a));
-    }
-    return NO_ERROR;
+    TRY(level(a, OBJECT_SERIES, &r->series, OBJECT_STUDY, r->study.id, &made));
+    return made ? series_keys(a) : NO_ERROR;
 }
 
 /* Bytes right before the record that are this instance's own chunks: one read brings them all. */
@@ -292,51 +284,73 @@ static struct error row_of(struct fold *fold, uint64_t id, struct instance_row *
     return instance_get(fold_txn(fold), series, number, row);
 }
 
+/* A healed edition that another one had taken the place of before. */
+static struct error find_successor(struct applying *a, struct instance_row *row)
+{
+    struct slice list;
+    struct instance_row other;
+    TRY(uid_list(fold_txn(a->fold), OBJECT_INSTANCE, row->uid, &list));
+    for (size_t at = 0; at + 8 <= list.size; at += 8) {
+        TRY(row_of(a->fold, get_u64(list.data + at), &other));
+        if (other.series == row->series && other.id > row->id && strcmp(other.uid, row->uid) == 0 &&
+            instance_shown(&other, UINT64_MAX))
+            row->superseded = other.id;
+    }
+    return NO_ERROR;
+}
+
+/* What an edition takes the place of is no longer shown; where its record is damaged, it is not there. */
+static struct error supersede(struct applying *a, uint64_t by, int64_t *instances, int64_t *bytes)
+{
+    struct instance_row before;
+    struct error err = row_of(a->fold, a->record->supersedes, &before);
+    if (err.code == ERROR_NOT_FOUND) {
+        error_release(&err);
+        return NO_ERROR;
+    }
+    TRY(err);
+    before.superseded = by;
+    --*instances;
+    *bytes -= (int64_t)before.size;
+    return instance_put(fold_txn(a->fold), &before);
+}
+
 static struct error apply_edition(struct applying *a)
 {
     const struct instance_record *r = a->record;
     struct db_txn *txn = fold_txn(a->fold);
-    struct instance_row row, before;
+    struct instance_row row;
     int64_t instances = 0, bytes = 0;
     TRY(create_levels(a));
     TRY(fill_row(a, &row));
-    bool shown = row.flags & INSTANCE_SHOWN;
+    if (r->verdict == INGEST_HEALED)
+        TRY(find_successor(a, &row));
+    bool shown = instance_shown(&row, UINT64_MAX);
     if (shown) {
         instances = 1;
         bytes = (int64_t)row.size;
     }
-    if (r->verdict == INGEST_VERSION) {
-        struct error err = row_of(a->fold, r->supersedes, &before);
-        if (!err.code) {
-            before.superseded = row.id;
-            err = instance_put(txn, &before);
-            instances--;
-            bytes -= (int64_t)before.size;
-        } else if (err.code == ERROR_NOT_FOUND) {
-            error_release(&err); /* its record is lost, this one is not */
-        }
-        TRY(err);
-    }
+    if (r->verdict == INGEST_VERSION)
+        TRY(supersede(a, row.id, &instances, &bytes));
     TRY(instance_put(txn, &row));
-    TRY(edition_put(txn, row.id, row.series, row.number));
+    TRY(edition_put(txn, row.id, row.series, row.number, row.id >= fold_meta(a->fold)->next_id));
     TRY(name_add(txn, row.series, row.name, row.number));
     TRY(uid_add(txn, OBJECT_INSTANCE, row.uid, row.id));
     used_id(a->fold, row.id);
     bool arrived = row.id > fold_meta(a->fold)->newest; /* not one that is made of the record that heals it */
     TRY(touch_ancestors(a, &row, instances, bytes, shown));
-    if (arrived)
+    if (r->verdict != INGEST_HEALED)
         TRY(count_hour(a, &row));
     return note_conflicts(a);
 }
 
-/* The same data set is stored again where its first copy is damaged: only the place changes, and what was made of it.
- * Where the record of the first copy is lost, this one is the edition. */
+/* The same data set is stored again where its first copy is damaged: only the place changes. A rebuild that could not
+ * read the first record makes the edition of this one. */
 static struct error apply_heal(struct applying *a)
 {
-    const struct instance_record *r = a->record;
     struct instance_row row;
-    struct error err = row_of(a->fold, r->supersedes, &row);
-    if (err.code == ERROR_NOT_FOUND && r->instance.id == r->supersedes) {
+    struct error err = row_of(a->fold, a->record->supersedes, &row);
+    if (err.code == ERROR_NOT_FOUND && a->record->instance.id == a->record->supersedes) {
         error_release(&err);
         return apply_edition(a);
     }
@@ -344,12 +358,6 @@ static struct error apply_heal(struct applying *a)
     row.pack = (uint32_t)a->place->pack;
     row.offset = a->place->offset;
     row.lead = lead_of(a);
-    row.json_version = r->json_version;
-    row.json_size = r->json_size;
-    row.shape = r->shape;
-    row.position = r->position;
-    row.flags &= ~(uint32_t)INSTANCE_POSITION;
-    row.flags |= r->has_position ? INSTANCE_POSITION : 0u;
     return instance_put(fold_txn(a->fold), &row);
 }
 

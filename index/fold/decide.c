@@ -48,9 +48,9 @@ static void create(struct deciding *d, struct decision *decision, uint64_t sibli
     *decision = (struct decision){d->next_id++, siblings + 1, true, remember(d, name)};
 }
 
-static struct error use(struct decision *decision, const struct object_row *row)
+static struct error use(struct deciding *d, struct decision *decision, const struct object_row *row)
 {
-    *decision = (struct decision){row->id, row->number, false, NULL};
+    *decision = (struct decision){row->id, row->number, false, remember(d, row->name)};
     return NO_ERROR;
 }
 
@@ -111,7 +111,7 @@ static struct error decide_folder(struct deciding *d, const char *patient_name)
             err = fold_object_get(d->fold, OBJECT_FOLDER, id, &o);
             if (!err.code) {
                 d->children.folder = o->row.children;
-                err = use(&d->record->folder, &o->row);
+                err = use(d, &d->record->folder, &o->row);
             }
         } else if (!err.code) {
             create(d, &d->record->folder, d->children.root, buf_string(&name));
@@ -134,10 +134,10 @@ static struct error decide_patient(struct deciding *d)
         TRY(fold_object_get(d->fold, OBJECT_PATIENT, id, &o));
         d->children.patient = o->row.children;
         uint64_t parent = o->row.parent;
-        TRY(use(&d->record->patient, &o->row));
+        TRY(use(d, &d->record->patient, &o->row));
         if (parent != PACS_ROOT) {
             TRY(fold_object_get(d->fold, OBJECT_FOLDER, parent, &o));
-            TRY(use(&d->record->folder, &o->row));
+            TRY(use(d, &d->record->folder, &o->row));
         }
         return NO_ERROR;
     }
@@ -204,7 +204,7 @@ static struct error decide_level(struct deciding *d, const struct level *level, 
     TRY(find_by_uid(d, level, parent->id, &row, &found, &elsewhere));
     if (found) {
         *children = row.children;
-        return use(decision, &row);
+        return use(d, decision, &row);
     }
     if (elsewhere)
         note(d, elsewhere, level->conflict, level->text);
@@ -350,22 +350,15 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
     return NO_ERROR;
 }
 
-/* It stands in the place of the edition that it heals, and says all of it again: should that one's record be lost, a
- * rebuild makes the edition of this one. The JSON text is that of the prefix that the file keeps. */
-static struct error decide_healed(struct deciding *d)
+/* A healed edition stays what it is; its record says so in full, since the one before may not be read again. */
+static struct error keep_edition(struct deciding *d)
 {
     struct instance_record *r = d->record;
     struct instance_row row;
     TRY(row_of(d, r->supersedes, &row));
     r->version = row.version;
     r->flags = row.flags & ~(uint32_t)INSTANCE_POSITION;
-    if (row.superseded)
-        r->flags &= ~(uint32_t)INSTANCE_SHOWN;
-    if (d->question->prefix) {
-        r->json_version = row.json_version;
-        r->json_size = row.json_size;
-    }
-    r->instance = (struct decision){row.id, row.number, true, remember(d, row.name)};
+    r->instance = (struct decision){row.id, row.number, false, remember(d, row.name)};
     return NO_ERROR;
 }
 
@@ -373,6 +366,8 @@ static struct error decide_instance(struct deciding *d)
 {
     static const uint32_t flags[] = {
         [INGEST_STORED] = INSTANCE_SHOWN,
+        [INGEST_DUPLICATE] = 0,
+        [INGEST_HEALED] = 0, /* see keep_edition() */
         [INGEST_VARIANT] = INSTANCE_VARIANT,
         [INGEST_VERSION] = INSTANCE_SHOWN,
         [INGEST_CONFLICT] = INSTANCE_CONFLICT,
@@ -386,7 +381,7 @@ static struct error decide_instance(struct deciding *d)
     if (d->answer->stale || r->verdict == INGEST_DUPLICATE)
         return NO_ERROR;
     if (r->verdict == INGEST_HEALED)
-        return decide_healed(d);
+        return keep_edition(d);
     r->version = e.same_path + 1;
     r->flags = flags[r->verdict] | (q->lossy ? INSTANCE_LOSSY : 0u) |
                (stood_elsewhere_first(&e) ? INSTANCE_ELSEWHERE : 0u) | (q->numbered ? INSTANCE_NUMBERED : 0u);

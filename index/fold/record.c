@@ -7,7 +7,7 @@ static void write_decision(struct buf *out, enum field field, const struct decis
 {
     if (!d->id)
         return;
-    size_t name = d->created && d->name ? strlen(d->name) : 0, at = field_open(out, field, 17 + name);
+    size_t name = d->name ? strlen(d->name) : 0, at = field_open(out, field, 17 + name);
     if (at == SIZE_MAX)
         return;
     put_u64(out->data + at, d->id);
@@ -114,8 +114,7 @@ void instance_record_write(struct buf *out, const struct instance_record *r)
     write_decision(out, FIELD_STUDY, &r->study);
     write_decision(out, FIELD_SERIES, &r->series);
     write_decision(out, FIELD_INSTANCE, &r->instance);
-    if (r->patient.created)
-        field_text(out, FIELD_PATIENT_KEY, r->patient_key);
+    field_text(out, FIELD_PATIENT_KEY, r->patient_key);
     for (unsigned i = 0; i < r->conflict_count; i++)
         write_conflict(out, &r->conflicts[i]);
     field_bytes(out, FIELD_CHUNKS, r->chunks, r->chunk_count * CHUNK_PLACE_SIZE);

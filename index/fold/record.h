@@ -7,7 +7,8 @@
 
 #define CONFLICTS_MAX 8 /* an instance can meet each kind once */
 
-/* What was decided about one level: the object that the instance belongs to. */
+/* What was decided about one level: the object that the instance belongs to. Every record says it in full, so that a
+ * damaged one, which created a level, costs its own image and no other. */
 struct decision {
     uint64_t id;      /* 0: none (no folder above patients) */
     uint64_t number;  /* in its parent */
@@ -39,7 +40,7 @@ struct instance_record {
     const char *origin[7]; /* how, calling AE, called AE, address, implementation, file, our version */
     uint64_t association;
     struct decision folder, patient, study, series, instance;
-    const char *patient_key; /* of a created patient */
+    const char *patient_key;
     enum ingest_verdict verdict;
     uint32_t version, flags;
     uint64_t supersedes; /* or heals, or (DUPLICATE) what it is the same as */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ENDED_MAX 256 /* failures that one run remembers; beyond it the log stays closed */
+#define ENDED_MAX 256 /* failures that one run remembers; of packs before those nothing is said to hold */
 
 struct ended {
     uint64_t pack, end;
@@ -41,8 +41,11 @@ struct log {
     struct header_block *blocks; /* record headers; in blocks, so that addresses hold while the group grows */
     uint64_t group_bytes;
 
-    struct ended ended[ENDED_MAX];
+    uint64_t begin; /* of records in this pack */
+
+    struct ended ended[ENDED_MAX]; /* the latest failures, the oldest gives way */
     unsigned ended_count;
+    uint64_t forgotten; /* the newest pack whose entry gave way */
 };
 
 #define BLOCK_HEADERS 256
@@ -144,7 +147,7 @@ static struct error make_pack(struct log *log)
     CHECK(io_sync_folder(log->io, log->folder));
     log->fd = fd;
     log->pack = header.number;
-    log->written = log->synced = log->stated = bytes.size;
+    log->begin = log->written = log->synced = log->stated = bytes.size;
 out:
     if (err.code) {
         log->io->close(log->io, fd);
@@ -169,17 +172,14 @@ struct error log_open_group(struct log *log)
 {
     if (log->fd >= 0 && log->written >= log->pack_bytes && log->part_count == 0) {
         struct error err = log_sync(log);
-        if (err.code) {
-            log_fail(log); /* a second sync would succeed, and prove nothing */
+        if (err.code) { /* never asked twice: the second fdatasync says yes */
+            log_fail(log);
             return err;
         }
         close_pack(log);
     }
     if (log->fd >= 0)
         return NO_ERROR;
-    if (log->ended_count == ENDED_MAX)
-        return error_make(ERROR_BROKEN, "%s: %u writes have failed; restart when the disk is well again", log->folder,
-                          log->ended_count);
     return make_pack(log);
 }
 
@@ -294,12 +294,36 @@ struct error log_sync(struct log *log)
     return NO_ERROR;
 }
 
+/* Chunks that were written but never synced may be asked for. */
+static void remember_end(struct log *log)
+{
+    struct ended *to = &log->ended[log->ended_count++ % ENDED_MAX];
+    if (to->pack > log->forgotten)
+        log->forgotten = to->pack;
+    *to = (struct ended){log->pack, log->synced};
+}
+
+/* A pack without a proven record goes, so that a disk that stays full is not littered. The folder's sync in make_pack()
+ * makes that last before the LSNs are given again: were it to come back after them, it would state them too. */
+static bool remove_empty(struct log *log)
+{
+    char path[PATH_MAX];
+    pack_path(log, log->pack, path);
+    if (log->synced != log->begin || log->io->unlink(log->io, path) != 0)
+        return false;
+    log->io->close(log->io, log->fd);
+    log->fd = -1;
+    return true;
+}
+
 void log_fail(struct log *log)
 {
     group_clear(log);
     if (log->fd >= 0) {
-        log->ended[log->ended_count++] = (struct ended){log->pack, log->synced};
-        close_pack(log);
+        if (log->written > log->synced)
+            remember_end(log);
+        if (!remove_empty(log))
+            close_pack(log);
     }
     log->lsn = log->written_lsn = log->synced_lsn;
     log->time_ns = log->written_time_ns = log->synced_time_ns;
@@ -315,7 +339,9 @@ void log_revoke(struct log *log, const struct log_position *before)
 
 bool log_holds(const struct log *log, uint64_t pack, uint64_t offset)
 {
-    for (unsigned i = 0; i < log->ended_count; i++)
+    if (pack <= log->forgotten)
+        return false;
+    for (unsigned i = 0; i < ENDED_MAX && i < log->ended_count; i++)
         if (log->ended[i].pack == pack && offset >= log->ended[i].end)
             return false;
     return true;

@@ -10,7 +10,8 @@
  *      together with the folder.
  *  L2  A pack is synced before its successor is made.
  *  L3  After a failed write or sync nothing behind the last proven offset is believed: the pack ends there, LSNs given
- *      since are given again, the next append makes a new pack. No byte is read back to find out.
+ *      since are given again, the next append makes a new pack. No byte is read back to find out. A pack that has no
+ *      proven record is removed.
  *  L4  Packs of an earlier run are never appended to.
  *  L5  LSNs of logical records are consecutive; their times never decrease.
  */
@@ -40,8 +41,8 @@ struct error log_new(struct log **log, const char *folder, const uint8_t uuid[16
 /* Closes without writing. */
 void log_free(struct log *log);
 
-/* Makes sure that there is a pack that takes records: closes a full one (synced), makes a new one. Call before the
- * first append of a group. Where that sync fails L3 is done already. */
+/* Makes sure that there is a pack that takes records: closes a full one (synced; where that fails log_fail has been
+ * called), makes a new one. Call before the first append of a group. */
 struct error log_open_group(struct log *log);
 /* Adds a record to the group: in memory only, nothing is written. The parts of the payload must stay where they are
  * until log_sync or log_fail. Logical records get the next LSN. */
@@ -58,8 +59,8 @@ void log_fail(struct log *log);
 /* Takes back a group that is durable but cannot be answered: the pack ends at `before`, which is log_position() from
  * before the group and within this pack. A crash before the next pack states that end brings the group back. */
 void log_revoke(struct log *log, const struct log_position *before);
-/* Whether bytes up to `end` of a pack count, as far as this run knows: false beyond the place where a failure ended it.
- */
+/* Whether the bytes at `offset` of a pack, which this run wrote, count: false beyond the place where a failure ended it,
+ * and where so many failures came since that it is not known. */
 bool log_holds(const struct log *log, uint64_t pack, uint64_t offset);
 /* Whether all that was written is proven by a `synced` of a later record; if not a BARRIER is due. */
 bool log_wants_barrier(const struct log *log);

@@ -27,9 +27,19 @@ static void finding(struct replaying *r, bool damage, const char *text)
         r->options->finding(r->options->context, damage, text);
 }
 
+static struct error begin(struct replaying *r);
+
+/* Ids that lost records may have given are not given again: a record needs its header, and gives at most one a level.
+ */
+#define IDS_A_RECORD 5
 static void on_damage(void *context, uint64_t pack, uint64_t from, uint64_t to, const char *what)
 {
+    struct replaying *r = context;
     char text[256];
+    struct error err = begin(r);
+    if (!err.code)
+        fold_meta(r->fold)->next_id += (to - from) / RECORD_HEADER_SIZE * IDS_A_RECORD;
+    error_release(&err); /* what comes next meets it again */
     snprintf(text, sizeof text, "pack %08llu: bytes %llu to %llu are damaged: %s", (unsigned long long)pack,
              (unsigned long long)from, (unsigned long long)to, what);
     finding(context, true, text);

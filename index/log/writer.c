@@ -148,12 +148,17 @@ static void fail_all(struct write_request *group, const struct error *err)
     }
 }
 
-/* After a pack was ended: its successor states the end at once, so that no restart looks for it in the page cache.
- * Where the disk does not take one, the next group tries again. */
-static void begin_successor(struct writer *w)
+/* Ends the pack where it was proven last (or, with `before`, there), and states that in a new one at once: a restart
+ * would read back what the page cache has and the disk has not. */
+static void end_pack(struct writer *w, const struct error *why, const struct log_position *before)
 {
+    log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(why));
+    if (before)
+        log_revoke(w->log, before);
+    else
+        log_fail(w->log);
     struct error err = log_open_group(w->log);
-    log_error(LOG_LEVEL_WARNING, COMPONENT, &err);
+    error_release(&err); /* the next group tries again */
 }
 
 /* Steps 1 to 3 of the rule. */
@@ -176,11 +181,8 @@ static struct error write_group(struct writer *w, struct write_request *group, b
         log_drop(w->log);
     } else {
         err = logical ? log_sync(w->log) : log_write(w->log);
-        if (err.code) {
-            log_fail(w->log);
-            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s; the pack ends where it was proven last", error_text(&err));
-            begin_successor(w);
-        }
+        if (err.code)
+            end_pack(w, &err, NULL);
     }
     if (txn && err.code) {
         db_abort(txn);
@@ -191,12 +193,9 @@ static struct error write_group(struct writer *w, struct write_request *group, b
             db_abort(txn);
         else
             err = db_commit(txn);
-        if (err.code) {
-            fold_reset(w->fold);
-            log_revoke(w->log, &before);
-            log_line(LOG_LEVEL_ERROR, COMPONENT, "%s", error_text(&err));
-            begin_successor(w);
         }
+        if (err.code)
+            end_pack(w, &err, &before);
     }
     return err;
 }
@@ -238,7 +237,7 @@ static void run_group(struct writer *w, struct write_request *group)
     w->stats.syncs += logical;
     w->stats.failed_writes += err.code != ERROR_NONE;
     w->committed_ms = now_ms();
-    if (pack && log_pack_number(w->log) != pack) {
+    if (!err.code && pack && log_pack_number(w->log) != pack) { /* on a full disk it would be tried for nothing */
         w->seal_due = true;
         pthread_cond_signal(&w->helper_work);
     }
@@ -297,11 +296,9 @@ static void start_checkpoint(struct writer *w)
 static void barrier(struct writer *w)
 {
     struct error err = log_barrier(w->log);
-    if (err.code) {
-        log_fail(w->log);
-        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
-        begin_successor(w);
-    }
+    if (err.code)
+        end_pack(w, &err, NULL);
+    error_release(&err);
 }
 
 /* ---- threads ---- */

@@ -100,12 +100,12 @@ enum field {
     FIELD_POSITION = 11, /* IEEE 754 double: millimetres along the normal of the plane */
     FIELD_ORIGIN = 12,   /* how, calling AE, called AE, address, implementation, file, our version; NUL behind each */
     FIELD_ASSOCIATION = 13, /* u64 */
-    FIELD_FOLDER = 20,      /* decision: u64 id, u64 number in the parent, u8 new, name */
+    FIELD_FOLDER = 20,      /* decision: u64 id, u64 number in the parent, u8 new, name; in full also where not new */
     FIELD_PATIENT = 21,
     FIELD_STUDY = 22,
     FIELD_SERIES = 23,
     FIELD_INSTANCE = 24,
-    FIELD_PATIENT_KEY = 25, /* of a new patient: the identity under which later images find it */
+    FIELD_PATIENT_KEY = 25, /* the identity under which later images find the patient */
     FIELD_VERDICT = 26,     /* u8 ingest_verdict, u8 0, u16 0, u32 version, u32 instance flags, u32 0, u64 id that it
                                supersedes or heals (0: none) */
     FIELD_CONFLICT = 27,    /* u64 other object, kind NUL text; any number of times */

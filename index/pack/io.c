@@ -100,6 +100,8 @@ struct error io_write_full(const struct io_ops *io, int fd, struct iovec *parts,
             continue;
         if (got < 0)
             return error_system(errno, "%s: cannot write at offset %llu", name, (unsigned long long)offset);
+        if (got == 0) /* would be tried for ever */
+            return error_make(ERROR_BROKEN, "%s: takes no bytes at offset %llu", name, (unsigned long long)offset);
         offset += (uint64_t)got;
         while (count && (size_t)got >= parts->iov_len) {
             got -= (ssize_t)parts->iov_len;
