@@ -225,22 +225,25 @@ out:
     return err;
 }
 
-/* The index in `folder`, which is whole: behind the log it is replayed. C1 holds meanwhile: the state that it is found
- * in is the checkpoint's (`restored`) or becomes it, and is pinned until the next one is saved. */
-static struct error catch_up(struct pacs *pacs, const char *folder, bool restored, struct log_position *position)
+/* The index in `folder`, which is whole: behind the log it is replayed. C1 holds meanwhile: nothing pins the state of
+ * the checkpoint that an earlier process left, so another is made before the replay writes. */
+static struct error catch_up(struct pacs *pacs, const char *folder, struct log_position *position)
 {
     struct db *db;
-    struct checkpoint *found = NULL;
+    struct checkpoint *before = NULL;
+    uint64_t lsn;
     TRY(db_open(&db, folder, true, false));
-    struct error err = checkpoint_take(db, &found);
+    struct error err = checkpoint_now(pacs, db, folder, &before);
     CHECK(err);
-    if (!restored)
-        CHECK(checkpoint_save(found, folder, pacs->io));
+    lsn = checkpoint_lsn(before);
     CHECK(replay(pacs, db, position));
     CHECK(sync_pack(pacs, position));
-    err = make_durable(pacs, db, folder);
+    if (position->lsn == lsn)
+        err = stamp_write(folder, pacs->io); /* nothing was written */
+    else
+        err = make_durable(pacs, db, folder);
 out:
-    checkpoint_release(found);
+    checkpoint_release(before);
     db_close(db);
     return err;
 }
@@ -288,14 +291,13 @@ struct error recover_index(struct pacs *pacs, bool anew, struct log_position *po
     if (!position)
         position = &ignored;
     struct error err = anew ? error_make(ERROR_NOT_FOUND, "asked for") : recover_current(pacs, &number, &folder);
-    bool restored = !err.code && !stamp_holds(folder);
-    if (restored) {
+    if (!err.code && !stamp_holds(folder)) {
         err = checkpoint_restore(folder, pacs->io);
         if (!err.code)
             log_line(LOG_LEVEL_INFO, COMPONENT, "not stopped cleanly: index restored from its checkpoint");
     }
     if (!err.code)
-        err = catch_up(pacs, folder, restored, position);
+        err = catch_up(pacs, folder, position);
     free(folder);
     /* What cannot be repaired is derived again; a full disk or a lack of memory is not mended by that. */
     if (err.code == ERROR_NOT_FOUND || err.code == ERROR_DAMAGED || err.code == ERROR_BROKEN) {

@@ -337,15 +337,14 @@ static struct error apply_edition(struct applying *a)
     TRY(name_add(txn, row.series, row.name, row.number));
     TRY(uid_add(txn, OBJECT_INSTANCE, row.uid, row.id));
     used_id(a->fold, row.id);
-    bool arrived = row.id > fold_meta(a->fold)->newest; /* not one that is made of the record that heals it */
     TRY(touch_ancestors(a, &row, instances, bytes, shown));
     if (r->verdict != INGEST_HEALED)
         TRY(count_hour(a, &row));
     return note_conflicts(a);
 }
 
-/* The same data set is stored again where its first copy is damaged: only the place changes. A rebuild that could not
- * read the first record makes the edition of this one. */
+/* The same data set is stored again where its first copy is damaged: only the place changes, and what was made of
+ * it. A rebuild that could not read the first record makes the edition of this one. */
 static struct error apply_heal(struct applying *a)
 {
     struct instance_row row;
@@ -358,6 +357,12 @@ static struct error apply_heal(struct applying *a)
     row.pack = (uint32_t)a->place->pack;
     row.offset = a->place->offset;
     row.lead = lead_of(a);
+    row.json_version = a->record->json_version;
+    row.json_size = a->record->json_size;
+    row.shape = a->record->shape;
+    row.position = a->record->position;
+    row.flags &= ~(uint32_t)INSTANCE_POSITION;
+    row.flags |= a->record->has_position ? INSTANCE_POSITION : 0u;
     return instance_put(fold_txn(a->fold), &row);
 }
 
@@ -374,26 +379,13 @@ static struct error apply_instance_record(struct fold *fold, const struct record
     struct buf texts;
     TRY(instance_record_read(&record, &texts, payload, size));
     struct applying a = {fold, header, place, &record};
-    struct decision *const levels[] = {&record.folder, &record.patient, &record.study, &record.series};
-    char names[4][LOST_NAME_MAX];
-    struct error err = NO_ERROR;
-    struct buf key;
-    buf_init(&key);
-    for (size_t i = 0; i < 4; i++)
-        CHECK(find_lost(&a, OBJECT_FOLDER + (enum object_kind)i, levels[i], names[i]));
-    if (record.patient.created && !*record.patient_key) {
-        patient_key(&key, &record.attributes, NULL, NULL);
-        CHECK(buf_error(&key));
-        record.patient_key = buf_string(&key);
-    }
+    struct error err;
     if (record.verdict == INGEST_DUPLICATE)
         err = apply_duplicate(&a);
     else if (record.verdict == INGEST_HEALED)
         err = apply_heal(&a);
     else
         err = apply_edition(&a);
-out:
-    buf_release(&key);
     buf_release(&texts);
     return err;
 }

@@ -358,6 +358,10 @@ static struct error keep_edition(struct deciding *d)
     TRY(row_of(d, r->supersedes, &row));
     r->version = row.version;
     r->flags = row.flags & ~(uint32_t)INSTANCE_POSITION;
+    if (d->question->prefix) { /* the file keeps its own, and offsets in the JSON text count from it */
+        r->json_version = row.json_version;
+        r->json_size = row.json_size;
+    }
     r->instance = (struct decision){row.id, row.number, false, remember(d, row.name)};
     return NO_ERROR;
 }
@@ -366,8 +370,6 @@ static struct error decide_instance(struct deciding *d)
 {
     static const uint32_t flags[] = {
         [INGEST_STORED] = INSTANCE_SHOWN,
-        [INGEST_DUPLICATE] = 0,
-        [INGEST_HEALED] = 0, /* see keep_edition() */
         [INGEST_VARIANT] = INSTANCE_VARIANT,
         [INGEST_VERSION] = INSTANCE_SHOWN,
         [INGEST_CONFLICT] = INSTANCE_CONFLICT,

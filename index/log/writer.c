@@ -193,9 +193,10 @@ static struct error write_group(struct writer *w, struct write_request *group, b
             db_abort(txn);
         else
             err = db_commit(txn);
-        }
-        if (err.code)
+        if (err.code) {
+            fold_reset(w->fold);
             end_pack(w, &err, &before);
+        }
     }
     return err;
 }
