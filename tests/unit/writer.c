@@ -176,13 +176,19 @@ static void writer_power_goes(void)
 }
 
 /* The same image from several senders at once is stored once. */
+struct same {
+    pthread_t thread;
+    struct ingest_result result;
+    enum error_code code;
+};
+
 static void *run_same(void *argument)
 {
     struct builder b;
-    struct ingest_result *result = argument;
+    struct same *s = argument;
     build(&b, 7, 7, 40);
-    struct error err = archive_try_send(&b, "CT1", true, result);
-    EXPECT(err.code == ERROR_NONE || err.code == ERROR_RETRY);
+    struct error err = archive_try_send(&b, "CT1", true, &s->result);
+    s->code = err.code;
     error_release(&err);
     builder_release(&b);
     return NULL;
@@ -190,16 +196,17 @@ static void *run_same(void *argument)
 
 static void writer_same_image_from_many_at_once(void)
 {
-    pthread_t threads[8];
-    struct ingest_result results[8];
+    struct same same[8];
     unsigned stored = 0;
     begin();
     for (int i = 0; i < 8; i++)
-        EXPECT(pthread_create(&threads[i], NULL, run_same, &results[i]) == 0);
+        EXPECT(pthread_create(&same[i].thread, NULL, run_same, &same[i]) == 0);
     for (int i = 0; i < 8; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < 8; i++)
-        stored += results[i].id && results[i].verdict == INGEST_STORED;
+        pthread_join(same[i].thread, NULL);
+    for (int i = 0; i < 8; i++) {
+        EXPECT(same[i].code == ERROR_NONE || same[i].code == ERROR_RETRY);
+        stored += same[i].result.id && same[i].result.verdict == INGEST_STORED;
+    }
     EXPECT(stored == 1);
     EXPECT(archive_counts().instances == 1 && archive_counts().editions == 1);
 }
