@@ -144,13 +144,13 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
     size_t newest = 0;
     char text[320];
     for (size_t i = 0; i < count; i++)
-        if (list[i].valid)
+        if (list[i].valid || (list[i].headless && !pack_given_up(&list[i])))
             newest = i;
     for (size_t i = 0; i < count; i++) {
         v->result->packs++;
         if (!list[i].valid) {
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)list[i].header.number, list[i].why);
-            tell(v, i < newest && !pack_given_up(&list[i]), text);
+            tell(v, i <= newest && !pack_given_up(&list[i]), text);
             if (!list[i].headless || i > newest || pack_given_up(&list[i]))
                 continue;
         } else if ((i ? list[i - 1].header.number : 0) < list[i].header.previous) {

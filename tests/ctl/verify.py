@@ -141,7 +141,6 @@ def rebuild_keeps_what_stands_in_a_lost_folder(here):
     equal(instances(archive), [f"{ROOT_UID}.1.1.2", f"{ROOT_UID}.1.1.3"])
     line = json.loads(pacsctl("find", "--json", "PatientName=Doe*", archive=archive).lines()[0])
     equal(line["PatientID"], "4711")
-    equal(line["path"], "patients/DOE_JOHN_4711/2024-03-05_Thorax")
     pacsctl("import", "-q", os.path.join(here, "in"), archive=archive)
     equal(instances(archive), [f"{ROOT_UID}.1.1.{i}" for i in (1, 2, 3)])
     equal(len(pacsctl("find", "--json", archive=archive).lines()), 1)
@@ -167,12 +166,13 @@ def import_heals_a_lost_pack_for_good(here):
 @case
 def damaged_pack_header_costs_no_image(here):
     archive, packs = pieces(here)
-    for path in packs:
-        with open(path, "r+b") as file:
-            file.write(os.urandom(104))
-    result = pacsctl("verify", archive=archive, status=3)
-    for number in (1, 2, 3):
-        holds(f"damaged: pack {number:08}: no pack header", result.out)
+    for damaged in ([2], [0, 1, 2]):
+        for i in damaged:
+            with open(packs[i], "r+b") as file:
+                file.write(os.urandom(104))
+        result = pacsctl("verify", archive=archive, status=3)
+        for i in damaged:
+            holds(f"damaged: pack {i + 1:08}: no pack header", result.out)
     holds("3 instances", pacsctl("rebuild", archive=archive).out)
     pacsctl("import", "-q", write(here, "in", "new.dcm", data=dicom(instance=9)), archive=archive)
     holds("4 instances", pacsctl("rebuild", archive=archive).out)
