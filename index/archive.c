@@ -110,8 +110,8 @@ static struct error timezone_check(const char *zone)
 
 static struct error conf_check(struct archive_conf *conf)
 {
-    if (!uuid_parse(conf->uuid_text, conf->uuid))
-        return error_make(ERROR_USAGE, "uuid '%s' is none", conf->uuid_text);
+    if (!conf->uuid_text || !uuid_parse(conf->uuid_text, conf->uuid))
+        return error_make(ERROR_USAGE, "uuid '%s' is none", conf->uuid_text ? conf->uuid_text : "");
     if (strcmp(conf->patients, "flat") != 0 && strcmp(conf->patients, "initial") != 0 &&
         strcmp(conf->patients, "idtail") != 0)
         return error_make(ERROR_USAGE, "patients = %s: flat, initial or idtail", conf->patients);
@@ -415,11 +415,29 @@ static struct error open_read(struct pacs *pacs)
     return generation_open(pacs, false, &pacs->index);
 }
 
+/* With an archive.conf of another archive no pack would be ours, and new ones would not belong to the old. */
+static struct error check_owner(struct pacs *pacs)
+{
+    struct pack_info *list = NULL;
+    size_t count = 0, ours = 0, foreign = 0;
+    TRY(packs_list(pacs->packs, &list, &count));
+    for (size_t i = 0; i < count; i++) {
+        ours += list[i].valid;
+        foreign += list[i].foreign;
+    }
+    free(list);
+    if (foreign && !ours)
+        return error_make(ERROR_REFUSED, "%s: archive.conf is of another archive: its uuid is not that of the packs",
+                          pacs->path);
+    return NO_ERROR;
+}
+
 static struct error open_write(struct pacs *pacs)
 {
     struct log_position position;
     char path[PATH_MAX];
     TRY(take_lock(pacs));
+    TRY(check_owner(pacs));
     pacs_part(pacs, "run/clock", path);
     TRY(clock_open(&pacs->clock, path, true));
     TRY(pool_new(&pacs->pool, 0, QUEUE_JOBS));

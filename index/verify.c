@@ -144,13 +144,13 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
     size_t newest = 0;
     char text[320];
     for (size_t i = 0; i < count; i++)
-        if (list[i].valid)
+        if (list[i].valid || (list[i].headless && !pack_given_up(&list[i])))
             newest = i;
     for (size_t i = 0; i < count; i++) {
         v->result->packs++;
         if (!list[i].valid) {
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)list[i].header.number, list[i].why);
-            tell(v, i < newest && !pack_given_up(&list[i]), text);
+            tell(v, i <= newest && !pack_given_up(&list[i]), text);
             if (!list[i].headless || i > newest || pack_given_up(&list[i]))
                 continue;
         } else if ((i ? list[i - 1].header.number : 0) < list[i].header.previous) {
@@ -164,6 +164,17 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
         TRY(err);
     }
     return NO_ERROR;
+}
+
+/* The newest packs may be gone, with all that would say so but the index. */
+static void check_last(struct verifying *v)
+{
+    char text[200];
+    if (v->last_lsn >= v->applied)
+        return;
+    snprintf(text, sizeof text, "the log ends with LSN %llu, but the index has known LSN %llu: the newest pack is gone",
+             (unsigned long long)v->last_lsn, (unsigned long long)v->applied);
+    tell(v, true, text);
 }
 
 /* ---- the index ---- */
@@ -217,9 +228,9 @@ static struct error check_edition(struct verifying *v, const struct instance_row
         pacs_file_close(file);
     }
     advance(v, row->size);
-    if (err.code != ERROR_DAMAGED && err.code != ERROR_BROKEN)
+    if (err.code != ERROR_DAMAGED && err.code != ERROR_BROKEN && err.code != ERROR_NOT_FOUND)
         return err;
-    tell_error(v, &err);
+    tell_error(v, &err); /* not found: its pack is gone */
     return NO_ERROR;
 }
 
@@ -260,6 +271,7 @@ struct error pacs_verify(struct pacs *pacs, verify_finding finding, void *contex
     for (size_t i = 0; i < count; i++)
         v.all += list[i].file_size;
     CHECK(check_packs(&v, list, count, &meta));
+    check_last(&v);
     pacs_end(v.txn);
     v.txn = NULL;
     err = check_index(&v, meta.newest);

@@ -150,6 +150,12 @@ static void connection_new(struct control_server *server, int fd)
         refuse(fd, ERROR_BUSY, "too many control connections at once");
         return;
     }
+    /* Who does not read the answers may not keep pacsd from stopping. */
+    const struct timeval patience = {.tv_sec = CONTROL_SEND_S};
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0) {
+        refuse(fd, ERROR_BROKEN, "no time limit for this connection");
+        return;
+    }
     *self = (struct connection){.server = server, .fd = fd, .uid = peer.uid, .used = true};
     if (pthread_create(&self->thread, NULL, connection_thread, self) != 0) {
         self->used = false;

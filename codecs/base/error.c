@@ -70,6 +70,8 @@ static enum error_code code_of_errno(int number)
     case EAGAIN:
     case EINTR:
     case ETIMEDOUT:
+    case EMFILE:
+    case ENFILE:
         return ERROR_RETRY;
     case EBUSY:
         return ERROR_BUSY;

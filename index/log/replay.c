@@ -190,7 +190,7 @@ struct error log_replay(const struct replay_options *options, struct log_positio
         if (!pack->valid) {
             char text[256];
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)number, pack->why);
-            finding(&r, i < last && !pack_given_up(pack), text);
+            finding(&r, (i < last || pack->headless) && !pack_given_up(pack), text);
         }
         uint64_t from = number == meta.pack ? meta.end : 0;
         if (number >= meta.pack && !pack->replaced && (pack->valid || pack->headless)) {

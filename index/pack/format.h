@@ -11,6 +11,7 @@
 
 #define PACK_FORMAT 1
 #define PACK_HEADER_MIN 104 /* without replaced packs */
+#define PACK_NUMBER_MAX (UINT32_MAX - 1)
 #define PACK_REPLACED_MAX 4096
 #define RECORD_HEADER_SIZE 64
 #define RECORD_PAYLOAD_MAX (UINT32_C(64) << 20)

@@ -220,17 +220,21 @@ static void read_info(struct packs *packs, struct pack_info *info, const char *p
 {
     uint64_t number = info->header.number;
     struct stat st;
-    int fd = packs->io->open(packs->io, path, O_RDONLY, 0);
+    /* Not blocking: what somebody put there may be a pipe. */
+    int fd = packs->io->open(packs->io, path, O_RDONLY | O_NONBLOCK, 0);
     uint8_t *bytes = malloc(PACK_HEADER_MIN + PACK_REPLACED_MAX * 40);
     struct error err = NO_ERROR;
     if (!bytes || fd < 0 || fstat(fd, &st) != 0) {
         err = error_system(errno, "%s: cannot open", path);
+    } else if (!S_ISREG(st.st_mode)) {
+        err = error_make(ERROR_DAMAGED, "is no regular file");
     } else {
         info->file_size = (uint64_t)st.st_size;
         ssize_t got = packs->io->pread(packs->io, fd, bytes, PACK_HEADER_MIN + PACK_REPLACED_MAX * 40, 0);
         err = pack_header_read(&info->header, bytes, got < 0 ? 0 : (size_t)got);
         info->headless = err.code == ERROR_DAMAGED;
-        if (!err.code && memcmp(info->header.uuid, packs->uuid, 16) != 0)
+        info->foreign = !err.code && memcmp(info->header.uuid, packs->uuid, 16) != 0;
+        if (info->foreign)
             err = error_make(ERROR_DAMAGED, "belongs to another archive");
         if (!err.code && info->header.number != number)
             err = error_make(ERROR_DAMAGED, "is pack %llu by its header", (unsigned long long)info->header.number);
@@ -255,7 +259,7 @@ struct error packs_list(struct packs *packs, struct pack_info **out, size_t *out
         char name[40];
         unsigned long long number = strtoull(entry->d_name, NULL, 10);
         snprintf(name, sizeof name, "%08llu.pack", number);
-        if (!number || strcmp(entry->d_name, name) != 0)
+        if (!number || number > PACK_NUMBER_MAX || strcmp(entry->d_name, name) != 0)
             continue;
         if (count == room) {
             room = room ? room * 2 : 16;

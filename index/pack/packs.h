@@ -21,6 +21,7 @@ struct pack_info {
     uint64_t end;  /* stated by the successor; 0 for the newest pack: see pack_find_end() */
     bool valid;    /* the header holds; else `why` */
     bool headless; /* ours by name, but the header does not hold: never made, or damaged; records may follow */
+    bool foreign;  /* the header holds, and names another archive */
     bool replaced; /* a later pack of compaction stands for it */
     char why[160];
 };

@@ -105,6 +105,134 @@ def rebuild_from_the_packs_alone(here):
     equal(pacsctl("find", "--json", "--level=instance", archive=archive).out, before)
 
 
+def pieces(here, count=3):
+    """An archive of `count` packs, an image of one series in each; its packs and what `find` says."""
+    archive = new_archive(here)
+    for i in range(1, count + 1):
+        path = write(here, "in", f"{i}.dcm", data=dicom(instance=i))
+        pacsctl("import", "-q", path, archive=archive)
+    packs = [os.path.join(archive, "packs", name) for name in sorted(os.listdir(os.path.join(archive, "packs")))]
+    equal(len(packs), count)
+    return archive, packs
+
+
+def instances(archive):
+    return sorted(json.loads(line)["SOPInstanceUID"]
+                  for line in pacsctl("find", "--json", "--level=instance", archive=archive).lines())
+
+
+@case
+def verify_sees_that_a_pack_is_gone(here):
+    for gone in [[0], [1], [2], [1, 2], [0, 1, 2]]:
+        inner = os.path.join(here, "".join(map(str, gone)))
+        os.mkdir(inner)
+        archive, packs = pieces(inner)
+        for i in gone:
+            os.unlink(packs[i])
+        result = pacsctl("verify", archive=archive, status=3)
+        assert result.out.count("damaged: ") >= len(gone), result.out
+
+
+@case
+def rebuild_keeps_what_stands_in_a_lost_folder(here):
+    archive, packs = pieces(here)
+    os.unlink(packs[0])  # with the records that made patient, study and series
+    holds("2 instances", pacsctl("rebuild", archive=archive).out)
+    equal(instances(archive), [f"{ROOT_UID}.1.1.2", f"{ROOT_UID}.1.1.3"])
+    line = json.loads(pacsctl("find", "--json", "PatientName=Doe*", archive=archive).lines()[0])
+    equal(line["PatientID"], "4711")
+    pacsctl("import", "-q", os.path.join(here, "in"), archive=archive)
+    equal(instances(archive), [f"{ROOT_UID}.1.1.{i}" for i in (1, 2, 3)])
+    equal(len(pacsctl("find", "--json", archive=archive).lines()), 1)
+
+
+@case
+def import_heals_a_lost_pack_for_good(here):
+    for gone in range(3):
+        inner = os.path.join(here, str(gone))
+        os.mkdir(inner)
+        archive, packs = pieces(inner)
+        before = instances(archive)
+        os.unlink(packs[gone])
+        lines = pacsctl("import", "--json", os.path.join(inner, "in"), archive=archive).json()
+        equal(sorted(line["verdict"] for line in lines[:3]), ["duplicate", "duplicate", "healed"])
+        pacsctl("rebuild", archive=archive)
+        equal(instances(archive), before)
+        out = os.path.join(inner, "out")
+        pacsctl("export", "--flat", "-o", out, f"{ROOT_UID}.1", archive=archive)
+        equal(len(os.listdir(out)), 3)
+
+
+@case
+def damaged_pack_header_costs_no_image(here):
+    archive, packs = pieces(here)
+    for damaged in ([2], [0, 1, 2]):
+        for i in damaged:
+            with open(packs[i], "r+b") as file:
+                file.write(os.urandom(104))
+        result = pacsctl("verify", archive=archive, status=3)
+        for i in damaged:
+            holds(f"damaged: pack {i + 1:08}: no pack header", result.out)
+    holds("3 instances", pacsctl("rebuild", archive=archive).out)
+    pacsctl("import", "-q", write(here, "in", "new.dcm", data=dicom(instance=9)), archive=archive)
+    holds("4 instances", pacsctl("rebuild", archive=archive).out)
+
+
+@case
+def archive_conf_without_uuid(here):
+    archive, _ = pieces(here, 1)
+    write(here, "archive", "archive.conf", data=b"")
+    holds("uuid", pacsctl("verify", archive=archive, status=2).err)
+
+
+@case
+def archive_conf_of_another_archive(here):
+    archive, packs = pieces(here, 1)
+    other = os.path.join(here, "other")
+    pacsctl("init", other)
+    shutil.copy(os.path.join(other, "archive.conf"), archive)
+    result = pacsctl("import", os.path.join(here, "in"), archive=archive, status=None)
+    assert result.status != 0, result.out
+    holds("another archive", result.err)
+    equal(len(os.listdir(os.path.join(archive, "packs"))), 1)
+
+
+@case
+def packs_folder_with_what_is_no_pack(here):
+    archive, _ = pieces(here, 1)
+    folder = os.path.join(archive, "packs")
+    os.mkfifo(os.path.join(folder, "00000007.pack"))
+    os.mkdir(os.path.join(folder, "00000008.pack"))
+    for name in ["-1.pack", "18446744073709551615.pack", "9.pack", "0000000000000010.pack", "00000000.pack"]:
+        write(here, "archive", "packs", name, data=b"")
+    pacsctl("verify", archive=archive)
+    pacsctl("import", "-q", write(here, "in", "new.dcm", data=dicom(instance=9)), archive=archive)
+    holds("2 instances", pacsctl("rebuild", archive=archive).out)
+
+
+@case
+def damage_anywhere_takes_one_image_at_most(here):
+    """Each record of the log in turn is destroyed: what stands in others stays, also when the index is made anew."""
+    archive, _ = pieces(here, 1)
+    for i in (2, 3, 4):
+        pacsctl("import", "-q", write(here, "in", f"{i}.dcm", data=dicom(instance=i)), archive=archive)
+    for name in sorted(os.listdir(os.path.join(archive, "packs"))):
+        copy = os.path.join(here, "copy")
+        path = os.path.join(copy, "packs", name)
+        for at in range(104, os.path.getsize(os.path.join(archive, "packs", name)), 152):
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(archive, copy)
+            shutil.rmtree(os.path.join(copy, "index"))
+            with open(path, "r+b") as file:
+                file.seek(at)
+                byte = file.read(1)[0]
+                file.seek(at)
+                file.write(bytes([byte ^ 0xFF]))
+            pacsctl("rebuild", archive=copy)
+            found = instances(copy)
+            assert len(found) >= 3, f"byte {at} of {name}: {found}"
+
+
 @case
 def stats_by_modality(here):
     archive = filled(here, 3)

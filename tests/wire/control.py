@@ -55,6 +55,21 @@ def case_requests_that_are_none():
         assert pacsd.status()["pid"] == pacsd.process.pid
 
 
+def case_who_does_not_read_stops_nobody():
+    with Daemon() as pacsd:
+        control = Control(pacsd.archive)
+        control.socket.settimeout(1)
+        try:
+            while True:
+                control.socket.send(b"ping\0")
+        except TimeoutError:
+            pass
+        assert pacsd.echo()[0] == 0
+        pacsd.process.terminate()
+        assert pacsd.process.wait(daemon.WAIT_S) == 0
+        control.socket.close()
+
+
 def case_no_descriptor_is_leaked():
     with Daemon() as pacsd, Control(pacsd.archive) as control, open("/dev/null") as null:
         control.call("ping")
