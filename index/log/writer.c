@@ -201,16 +201,13 @@ static struct error write_group(struct writer *w, struct write_request *group, b
     return err;
 }
 
-static void answer(struct writer *w, struct write_request *group)
+static void answer(struct write_request *group)
 {
-    pthread_mutex_lock(&w->lock);
     while (group) {
         struct write_request *next = group->next; /* the request is gone once its owner wakes */
-        group->done = true;
-        pthread_cond_signal(&group->answered);
+        sem_post(&group->answered);
         group = next;
     }
-    pthread_mutex_unlock(&w->lock);
 }
 
 static void run_group(struct writer *w, struct write_request *group)
@@ -244,7 +241,7 @@ static void run_group(struct writer *w, struct write_request *group)
     }
     pthread_mutex_unlock(&w->lock);
     error_release(&err);
-    answer(w, group);
+    answer(group);
 }
 
 /* ---- checkpoints and barriers ---- */
@@ -511,10 +508,10 @@ void writer_free(struct writer *w)
 void writer_run(struct writer *w, struct write_request *r)
 {
     r->next = NULL;
-    r->done = r->stale = false;
+    r->stale = false;
     r->err = NO_ERROR;
     buf_init(&r->payload);
-    pthread_cond_init(&r->answered, NULL);
+    sem_init(&r->answered, 0, 0);
     pthread_mutex_lock(&w->lock);
     while (w->queued >= QUEUE_MAX)
         pthread_cond_wait(&w->room, &w->lock);
@@ -523,10 +520,10 @@ void writer_run(struct writer *w, struct write_request *r)
     if (++w->queued > w->stats.queue_max)
         w->stats.queue_max = w->queued;
     pthread_cond_signal(&w->work);
-    while (!r->done)
-        pthread_cond_wait(&r->answered, &w->lock);
     pthread_mutex_unlock(&w->lock);
-    pthread_cond_destroy(&r->answered);
+    while (sem_wait(&r->answered) != 0) /* a signal */
+        ;
+    sem_destroy(&r->answered);
     buf_release(&r->payload);
 }
 

@@ -20,6 +20,8 @@
 #include "index/archive.h"
 #include "index/fold/fold.h"
 
+#include <semaphore.h>
+
 struct writer;
 
 enum write_kind { WRITE_CHUNKS, WRITE_INSTANCE, WRITE_DICTIONARY };
@@ -47,8 +49,7 @@ struct write_request {
     struct write_request *next;
     struct log_place place;
     struct buf payload;
-    bool done;
-    pthread_cond_t answered;
+    sem_t answered; /* its owner wakes without the writer's lock, for which the whole group would queue */
 };
 
 struct error writer_new(struct writer **writer, struct pacs *pacs, const struct log_position *position);
