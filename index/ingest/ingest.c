@@ -54,7 +54,7 @@ const char *ingest_verdict_name(enum ingest_verdict verdict)
 
 /* ---- beginning ---- */
 
-/* Free space is asked a few times a second, not once an image. */
+/* Free space is asked a few times a second, not once an image; but nothing is refused for an answer that is old. */
 static struct error check_space(struct pacs *pacs)
 {
     struct timespec t;
@@ -63,7 +63,8 @@ static struct error check_space(struct pacs *pacs)
     clock_gettime(CLOCK_MONOTONIC, &t);
     uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
     pthread_mutex_lock(&pacs->space_lock);
-    if (!pacs->space_asked_ns || now - pacs->space_asked_ns >= SPACE_ASKED_MS) {
+    if (!pacs->space_asked_ns || now - pacs->space_asked_ns >= SPACE_ASKED_MS ||
+        pacs->space_free < (uint64_t)pacs->options.reserve_bytes) {
         pacs_part(pacs, "packs", path);
         if (pacs->io->statvfs(pacs->io, path, &st) == 0)
             pacs->space_free = (uint64_t)st.f_bavail * st.f_frsize;
