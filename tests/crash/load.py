@@ -21,7 +21,8 @@ def image(random, series, number, size):
     """UID, data set and whole file of a CT image of some random pixels; explicit VR little endian."""
     uid, study = f"{ROOT}.{series}.{number}", f"{ROOT}.{series}"
     e = tree.element
-    pixels = random.randbytes(size * 8) * (size // 4)  # compresses like an image, not like noise or nothing
+    pixels = bytearray(size * size * 2)  # noise of 8 bits in words of 16: compresses like an image
+    pixels[::2] = random.randbytes(size * size)
     data = b"".join([
         e(8, 0x16, "UI", daemon.CT), e(8, 0x18, "UI", uid), e(8, 0x20, "DA", "20240305"), e(8, 0x60, "CS", "CT"),
         e(8, 0x1030, "LO", "Crash"), e(8, 0x103E, "LO", f"Series {series}"),
@@ -30,7 +31,7 @@ def image(random, series, number, size):
         e(0x20, 0x11, "IS", str(series)), e(0x20, 0x13, "IS", str(number)), e(0x28, 2, "US", tree.us(1)),
         e(0x28, 4, "CS", "MONOCHROME2"), e(0x28, 0x10, "US", tree.us(size)), e(0x28, 0x11, "US", tree.us(size)),
         e(0x28, 0x100, "US", tree.us(16)), e(0x28, 0x101, "US", tree.us(16)), e(0x28, 0x102, "US", tree.us(15)),
-        e(0x28, 0x103, "US", tree.us(0)), e(0x7FE0, 0x10, "OW", pixels)])
+        e(0x28, 0x103, "US", tree.us(0)), e(0x7FE0, 0x10, "OW", bytes(pixels))])
     meta = b"".join([e(2, 1, "OB", b"\0\1"), e(2, 2, "UI", daemon.CT), e(2, 3, "UI", uid),
                      e(2, 0x10, "UI", daemon.EXPLICIT), e(2, 0x12, "UI", "1.2.826")])
     return uid, data, b"\0" * 128 + b"DICM" + e(2, 0, "UL", struct.pack("<I", len(meta))) + meta + data
@@ -102,7 +103,7 @@ class Storescu(Sender):
                 *self.images.paths]
 
     def parse(self):
-        found = re.findall(r"\(MsgID (\d+), .*?\)|Response \((Success)\)", self.output)
+        found = re.findall(r"\(MsgID (\d+), .*?\)|Response \((Success|Warning)", self.output)
         return self.nth(int(last[0]) for last, now in zip(found, found[1:]) if last[0] and now[1])
 
 
