@@ -224,22 +224,40 @@ static void *run(void *argument)
 
 /* ---- start and stop --------------------------------------------------------------------------------------------- */
 
+/* The newest arrival that is not later than `since`, by halving: times grow with ids. */
+static struct error arrival_before(const struct request *request, uint64_t newest, uint64_t since, uint64_t *id)
+{
+    uint64_t low = 0, high = newest;
+    while (low < high) {
+        struct instance_row row;
+        uint64_t middle = low + (high - low) / 2;
+        struct error err = pacs_next_arrival(request->txn, middle, &row);
+        bool before = err.code == ERROR_NONE && row.time_ns <= since;
+        if (err.code == ERROR_NOT_FOUND)
+            error_release(&err);
+        TRY(err);
+        if (before)
+            low = row.id;
+        else
+            high = middle;
+    }
+    *id = low;
+    return NO_ERROR;
+}
+
 /* Series with arrivals within the quiet time pend from the start. */
 static struct error find_pending(struct notifier *notifier, const struct request *request)
 {
     uint64_t quiet_ns = notifier->tree->quiet_ns, since = request->now_ns > quiet_ns ? request->now_ns - quiet_ns : 0;
-    struct instance_row probe = {.time_ns = since};
-    struct hour_row hour;
-    struct error err = pacs_next_hour(request->txn, new_hour(request, &probe) - 1, &hour);
-    uint64_t after = err.code == ERROR_NONE ? hour.first - 1 : 0;
+    uint64_t after;
+    struct error err = arrival_before(request, notifier->last, since, &after);
     while (err.code == ERROR_NONE) {
         struct instance_row row;
         err = pacs_next_arrival(request->txn, after, &row);
         if (err.code != ERROR_NONE)
             break;
         after = row.id;
-        if (row.time_ns > since)
-            pending_set(notifier, row.series, row.time_ns + quiet_ns);
+        pending_set(notifier, row.series, row.time_ns + quiet_ns);
     }
     if (err.code == ERROR_NOT_FOUND)
         error_release(&err);
