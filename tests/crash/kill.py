@@ -123,7 +123,7 @@ class Story:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--keep", action="store_true", help="leave the archive of a failure")
     options = parser.parse_args()
     here = tempfile.mkdtemp(prefix="pacsfs-kill-")
