@@ -234,7 +234,8 @@ static double now_s(void)
 
 static struct error run(struct fill *fill, const char *path, unsigned threads)
 {
-    struct archive_conf conf = {0};
+    /* What was filled in the last minute is not still arriving: mounts would watch every series for its quiet time. */
+    struct archive_conf conf = {.quiet_ms = 1000};
     struct pacs_options options = pacs_options_default();
     pthread_t thread[THREADS_MAX];
     unsigned started = 0;
