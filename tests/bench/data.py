@@ -19,7 +19,7 @@ def _modules():
 
 
 def phantom(numpy, random, slice_fraction):
-    """Hounsfield units of one slice: body, lungs, spine, table, and noise that neighbours share, as filters leave it."""
+    """Hounsfield units of one slice: body, lungs, spine, table, and noise that neighbours share, as after a filter."""
     y, x = numpy.mgrid[-1:1:SIDE * 1j, -1:1:SIDE * 1j]
     image = numpy.full((SIDE, SIDE), -1000.0)
 

@@ -41,7 +41,8 @@ def run():
         few_large = data.make(few, each // 2, data.SIDE, parts=4)
         few_small = data.make(few, each // 2, SMALL, parts=8)
         # Stock, the references take about 44 ms an image: fewer of them tell as much.
-        for setting, env, slow in (("stock", None, False), ("no Nagle", NODELAY, False), ("5 ms a sync", NODELAY, True)):
+        settings = (("stock", None, False), ("no Nagle", NODELAY, False), ("5 ms a sync", NODELAY, True))
+        for setting, env, slow in settings:
             for size, sent, fewer, most in (("525 KB CT", large, few_large, 4), ("2 KB objects", small, few_small, 8)):
                 for number in (1, most):
                     text = f"{size}, {number} association{'s' if number > 1 else ''}, {setting}"

@@ -25,7 +25,8 @@ def run():
             for cold in (True, False):
                 runs = {who: repeat(tree.cold_or_warm, where, cold, lambda path, w=words: timed(*w(path))[0])
                         for who, where in copies.each()}
-                table.add(f"{name}, {'cold' if cold else 'warm'}", runs.pop("ours"), list(runs.items()), less_is_better=True)
+                table.add(f"{name}, {'cold' if cold else 'warm'}", runs.pop("ours"), list(runs.items()),
+                          less_is_better=True)
         runs = {who: repeat(tree.cold_or_warm, where, False, stats) for who, where in copies.each()}
         table.add("stat, 8 processes, warm", runs.pop("ours"), list(runs.items()))
     table.show()

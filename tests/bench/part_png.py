@@ -55,5 +55,6 @@ def run():
         paths = sorted(os.path.join(made[0], name) for name in os.listdir(made[0]))[:SAMPLE]
         tiny = os.path.join(data.make(place, 1, 16)[0], "IM00000")
         table.add("PNG", repeat(ours, archive),
-                  [("dcmj2pnm, CPU", repeat(with_dcmj2pnm, paths[0], tiny, place)), ("pydicom + PIL", repeat(with_pydicom, paths))])
+                  [("dcmj2pnm, CPU", repeat(with_dcmj2pnm, paths[0], tiny, place)),
+                   ("pydicom + PIL", repeat(with_pydicom, paths))])
     table.show()

@@ -58,7 +58,8 @@ def run():
         for group, members in sorted(groups.items()):
             size = sum(len(content) for _, content in members)
             packed = sum(len(zlib.compress(content, LEVEL)) for _, content in members)
-            table.add(f"{name}, {len(members)} {group}, {size / 1e6:.0f} MB", [kept([file for file, _ in members]) / size],
+            ours = kept([file for file, _ in members]) / size
+            table.add(f"{name}, {len(members)} {group}, {size / 1e6:.1f} MB", [ours],
                       [(f"zlib -{LEVEL}", [packed / size])], less_is_better=True)
         if not groups:
             table.add(f"{name}: not there", None)

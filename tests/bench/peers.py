@@ -1,4 +1,4 @@
-"""pacsd and what it is measured beside: DCMTK's storescp and Debian's Orthanc, each with a storage and a port of its own."""
+"""pacsd, and beside it storescp of DCMTK and Orthanc of Debian, each with a storage and a port of its own."""
 import json
 import os
 import socket

@@ -10,7 +10,8 @@ class Copies:
     """Copies of MOUNT/dicom of an archive below `place`; the squashfs one only where its tools are installed."""
 
     def __init__(self, archive, place):
-        self.archive, self.plain, self.image = archive, os.path.join(place, "plain"), os.path.join(place, "image.squashfs")
+        self.archive = archive
+        self.plain, self.image = os.path.join(place, "plain"), os.path.join(place, "image.squashfs")
         with pacsfs(archive) as mount:
             run("cp", "-a", os.path.join(mount.path, "dicom"), self.plain)
         try:
@@ -52,7 +53,8 @@ class Inside:
 
 
 def files(path, suffix=".dcm"):
-    return sorted(os.path.join(here, name) for here, _, names in os.walk(path) for name in names if name.endswith(suffix))
+    found = [os.path.join(here, name) for here, _, names in os.walk(path) for name in names]
+    return sorted(path for path in found if path.endswith(suffix))
 
 
 def shuffled(paths):
