@@ -83,11 +83,6 @@ uint64_t clock_newest(const struct clock_map *map)
     return atomic_load(&map->shared->newest);
 }
 
-uint64_t clock_lsn(const struct clock_map *map)
-{
-    return atomic_load(&map->shared->lsn);
-}
-
 uint32_t clock_generation(const struct clock_map *map)
 {
     return atomic_load(&map->shared->generation);

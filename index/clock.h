@@ -16,7 +16,6 @@ struct clock_map;
 struct error clock_open(struct clock_map **map, const char *path, bool write);
 void clock_close(struct clock_map *map);
 uint64_t clock_newest(const struct clock_map *map);
-uint64_t clock_lsn(const struct clock_map *map);
 uint32_t clock_generation(const struct clock_map *map);
 void clock_publish(struct clock_map *map, uint64_t newest, uint64_t lsn, uint32_t generation);
 /* Waits until newest differs from `seen` or the generation from `generation`, at most timeout_ms. */

@@ -27,7 +27,7 @@ struct dictionaries {
     struct buf samples;
     size_t sizes[SAMPLES];
     unsigned count;
-    bool training, tried;
+    bool tried;
     pthread_t trainer;
     bool trainer_runs;
 };
@@ -192,7 +192,6 @@ static void *train(void *argument)
     buf_release(&bytes);
     pthread_mutex_lock(&d->lock);
     buf_release(&d->samples);
-    d->training = false;
     pthread_mutex_unlock(&d->lock);
     return NULL;
 }
@@ -206,7 +205,7 @@ void dictionary_sample(struct pacs *pacs, const void *bytes, size_t size)
         if (!d->samples.failed)
             d->sizes[d->count++] = size;
         if (d->count == SAMPLES) {
-            d->training = d->tried = true;
+            d->tried = true;
             d->trainer_runs = pthread_create(&d->trainer, NULL, train, pacs) == 0;
         }
     }

@@ -28,8 +28,6 @@ struct pacs_txn; /* a read transaction */
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-enum patients_level { PATIENTS_FLAT, PATIENTS_INITIAL, PATIENTS_IDTAIL };
-
 /* archive.conf: what `init` decided. Owned by the pacs. */
 struct archive_conf {
     int64_t format;

@@ -280,11 +280,6 @@ static const struct setting rows[] = {
     {NULL, NULL, NULL, NULL, NULL, 0, 0, 0, false},
 };
 
-const struct setting *config_rows(void)
-{
-    return rows;
-}
-
 void config_print_help(void)
 {
     const char *section = "";

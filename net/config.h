@@ -60,8 +60,6 @@ struct config {
     size_t peer_count;
 };
 
-/* The table, ended by a row whose take is NULL. */
-const struct setting *config_rows(void);
 /* Reads `path`; NULL: the defaults. Errors name file and line. The caller holds one reference. */
 struct error config_read(struct config **config, const char *path);
 /* The file that holds for an archive when none is named: ARCHIVE/pacs.conf, else /etc/pacsfs/pacs.conf, else none.

@@ -9,7 +9,6 @@
 #include "codecs/pixel/pixel.h"
 
 #define PIXEL_LUT_ENTRIES_MAX 65536
-#define PIXEL_SEGMENTED_BYTES_MAX PIXEL_CAPTURE
 #define PIXEL_FUNCTIONAL_GROUPS_MAX (UINT32_C(1) << 20)
 
 struct decoder;

@@ -325,11 +325,6 @@ void db_abort(struct db_txn *t)
     free(t);
 }
 
-struct db *db_of(struct db_txn *t)
-{
-    return t->db;
-}
-
 static MDB_val val(const void *data, size_t size)
 {
     return (MDB_val){size, (void *)data};
@@ -369,13 +364,6 @@ struct error db_append(struct db_txn *t, enum table table, const void *key, size
     if (code == MDB_KEYEXIST)
         return db_put(t, table, key, size, value, value_size);
     return code ? failure(t->db, code, "cannot write") : NO_ERROR;
-}
-
-struct error db_delete(struct db_txn *t, enum table table, const void *key, size_t size)
-{
-    MDB_val k = val(key, size);
-    int code = mdb_del(t->txn, t->db->dbi[table], &k, NULL);
-    return code && code != MDB_NOTFOUND ? failure(t->db, code, "cannot delete") : NO_ERROR;
 }
 
 static MDB_cursor *cursor(struct db_txn *t, enum table table, struct error *err)

@@ -69,7 +69,6 @@ struct error db_begin(struct db *db, bool write, struct db_txn **txn);
 /* A failed commit leaves nothing of the transaction; ERROR_FULL when the disk is full. Frees it either way. */
 struct error db_commit(struct db_txn *txn);
 void db_abort(struct db_txn *txn);
-struct db *db_of(struct db_txn *txn);
 
 /* false: not there (or, with *err set, a failure). */
 bool db_get(struct db_txn *txn, enum table table, const void *key, size_t size, struct slice *value, struct error *err);
@@ -78,7 +77,6 @@ struct error db_put(struct db_txn *txn, enum table table, const void *key, size_
 /* As db_put, quicker where the key is the greatest of its table. */
 struct error db_append(struct db_txn *txn, enum table table, const void *key, size_t size, const void *value,
                        size_t value_size);
-struct error db_delete(struct db_txn *txn, enum table table, const void *key, size_t size);
 /* The first entry whose key is not less than `key`. For TABLE_SECONDARY: its first value. */
 bool db_seek(struct db_txn *txn, enum table table, const void *key, size_t size, struct slice *found,
              struct slice *value, struct error *err);

@@ -50,7 +50,6 @@ struct fold_question {
     const char *const *placeholders;
     const char *default_issuer;
     bool known_peer;
-    const char *calling_ae;
     bool lossy;
     bool numbered;
     int64_t instance_number;

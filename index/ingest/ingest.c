@@ -346,7 +346,6 @@ static struct error store(struct ingest *i, struct ingest_result *result)
         .placeholders = i->pacs->options.placeholders,
         .default_issuer = i->origin->issuer,
         .known_peer = i->origin->known,
-        .calling_ae = i->origin->calling_ae,
         .lossy = i->gather.lossy,
     };
     struct write_request request = {.kind = WRITE_INSTANCE, .record = &record, .question = &question};

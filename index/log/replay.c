@@ -193,7 +193,7 @@ struct error log_replay(const struct replay_options *options, struct log_positio
             finding(&r, (i < last || pack->headless) && !pack_given_up(pack), text);
         }
         uint64_t from = number == meta.pack ? meta.end : 0;
-        if (number >= meta.pack && !pack->replaced && (pack->valid || pack->headless)) {
+        if (number >= meta.pack && (pack->valid || pack->headless)) {
             CHECK(end_of(&r, pack, from, &end));
             CHECK(replay_pack(&r, pack, from, end));
             /* A header that was never whole is no pack that a successor could state. */

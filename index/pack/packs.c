@@ -281,6 +281,10 @@ struct error packs_list(struct packs *packs, struct pack_info **out, size_t *out
         char path[PATH_MAX];
         packs_path(packs, list[i].header.number, path);
         read_info(packs, &list[i], path);
+        if (list[i].valid && list[i].header.replaced_count) {
+            free(list);
+            return error_make(ERROR_UNSUPPORTED, "%s: a newer version of pacsfs has compacted this archive", path);
+        }
     }
     /* A successor says where its predecessor ends. Two of them can name the same one only when the first could not
      * hold a record (its header was not synced): the later one counts. */

@@ -22,7 +22,6 @@ struct pack_info {
     bool valid;    /* the header holds; else `why` */
     bool headless; /* ours by name, but the header does not hold: never made, or damaged; records may follow */
     bool foreign;  /* the header holds, and names another archive */
-    bool replaced; /* a later pack of compaction stands for it */
     char why[160];
 };
 
@@ -35,7 +34,8 @@ static inline bool pack_given_up(const struct pack_info *pack)
 struct error packs_new(struct packs **packs, const char *folder, const uint8_t uuid[16], const struct io_ops *io);
 void packs_free(struct packs *packs);
 const uint8_t *packs_uuid(const struct packs *packs);
-/* All files NNNNNNNN.pack by number, with the chain resolved. The array is malloc'ed, the caller frees it. */
+/* All files NNNNNNNN.pack by number, with the chain resolved. The array is malloc'ed, the caller frees it.
+ * ERROR_UNSUPPORTED: a newer version has compacted packs; reading them in this order would lose records. */
 struct error packs_list(struct packs *packs, struct pack_info **list, size_t *count);
 /* The path of a pack; `to` holds PATH_MAX bytes. */
 void packs_path(const struct packs *packs, uint64_t number, char *to);

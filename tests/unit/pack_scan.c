@@ -249,6 +249,28 @@ static void pack_scan_end_of_a_file_without_header(void)
     }
 }
 
+/* Records of a compacted pack have LSNs of packs before it: reading on in order of number would pass them over. */
+static void pack_list_of_a_compacted_archive_is_refused(void)
+{
+    static const int none[RECORDS];
+    struct pack_header header = {.number = 2, .first_lsn = 1, .replaced_count = 1};
+    struct pack_replaced replaced = {.number = 1};
+    struct pack_info *list = NULL;
+    size_t count;
+    struct buf bytes;
+    make_pack(none);
+    EXPECT_OK(packs_list(packs, &list, &count));
+    EXPECT(count == 1);
+    free(list);
+    buf_init(&bytes);
+    memcpy(header.uuid, packs_uuid(packs), 16);
+    pack_header_write(&bytes, &header, &replaced);
+    EXPECT(file_write(scratch_path("packs/00000002.pack"), bytes.data, bytes.size));
+    EXPECT_ERROR(packs_list(packs, &list, &count), ERROR_UNSUPPORTED);
+    EXPECT(unlink(scratch_path("packs/00000002.pack")) == 0);
+    buf_release(&bytes);
+}
+
 static void pack_record_proves_what_it_gives(void)
 {
     static const int none[RECORDS];
@@ -332,6 +354,7 @@ int main(void)
     RUN(pack_scan_unreadable_sector_costs_its_record_alone);
     RUN(pack_scan_end_at_an_unreadable_sector);
     RUN(pack_scan_end_of_a_file_without_header);
+    RUN(pack_list_of_a_compacted_archive_is_refused);
     RUN(pack_record_proves_what_it_gives);
     RUN(packs_list_chain);
     RUN(packs_more_than_descriptors);
