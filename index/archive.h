@@ -70,9 +70,8 @@ const struct chunk_dictionary *dictionary_current(struct pacs *pacs, uint64_t *l
 struct error dictionary_load_newest(struct pacs *pacs);
 /* A small header that may serve for training; may start the training (on the pool). */
 void dictionary_sample(struct pacs *pacs, const void *bytes, size_t size);
-/* Takes part in fold and writer: a DICTIONARY record was written. */
-struct error dictionary_written(struct pacs *pacs, uint64_t lsn, const void *bytes, size_t size);
-
+/* The bytes of one in use, for a copy in another pack; they live until the archive is closed. NULL: not in use here. */
+const struct buf *dictionary_bytes(struct pacs *pacs, uint64_t lsn);
 /* Waits for a training that runs; before the writer is freed. */
 void dictionaries_join(struct pacs *pacs);
 

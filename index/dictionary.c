@@ -1,6 +1,7 @@
 /* What lives here: zstd dictionaries for the headers of small objects. The first SAMPLES headers that a writer sees
- * train one, off the writer; a DICTIONARY record keeps it, chunks name it by LSN. An archive trains once: another only
- * when there is none. `lock` guards every member. */
+ * train one, off the writer; a DICTIONARY record keeps it, chunks name it by the LSN of that record. The writer repeats
+ * the record in each pack that has such chunks (log/writer.c): a pack is read by itself, and one damaged record loses
+ * nothing. An archive trains once: another only when no record of the last one reads. `lock` guards every member. */
 #include "index/archive.h"
 #include "index/log/writer.h"
 
@@ -18,6 +19,7 @@ struct known {
     struct known *next;
     uint64_t lsn;
     struct chunk_dictionary *dictionary;
+    struct buf bytes;
 };
 
 struct dictionaries {
@@ -48,6 +50,7 @@ void dictionaries_free(struct dictionaries *d)
     while (d->known) {
         struct known *next = d->known->next;
         chunk_dictionary_free(d->known->dictionary);
+        buf_release(&d->known->bytes);
         free(d->known);
         d->known = next;
     }
@@ -69,8 +72,13 @@ static struct error add(struct dictionaries *d, uint64_t lsn, const void *bytes,
     struct known *k = calloc(1, sizeof *k);
     if (!k)
         return error_make(ERROR_NO_MEMORY, "dictionary: out of memory");
-    struct error err = chunk_dictionary_new(&k->dictionary, bytes, size, DICTIONARY_LEVEL);
+    buf_init(&k->bytes);
+    buf_append(&k->bytes, bytes, size);
+    struct error err = buf_error(&k->bytes);
+    if (!err.code)
+        err = chunk_dictionary_new(&k->dictionary, bytes, size, DICTIONARY_LEVEL);
     if (err.code) {
+        buf_release(&k->bytes);
         free(k);
         return err;
     }
@@ -89,20 +97,14 @@ static struct known *find(struct dictionaries *d, uint64_t lsn)
     return k;
 }
 
-/* Reads the record and keeps it. */
-static struct error load(struct pacs *pacs, uint64_t lsn, struct known **out)
+/* Reads one record that holds it and keeps it. */
+static struct error load_record(struct pacs *pacs, uint64_t lsn, uint64_t pack, uint64_t offset, struct known **out)
 {
     struct error err = NO_ERROR;
-    struct pacs_txn *txn;
     struct record_header header;
     struct buf payload;
     struct field_view field;
-    uint64_t pack, offset;
     buf_init(&payload);
-    TRY(pacs_begin(pacs, &txn));
-    err = dictionary_get(txn->db, lsn, &pack, &offset);
-    pacs_end(txn);
-    CHECK(error_context(err, "dictionary of LSN %llu", (unsigned long long)lsn));
     CHECK(packs_record(pacs->packs, pack, offset, 0, &header, &payload));
     if (header.type != RECORD_DICTIONARY || !field_find(payload.data, payload.size, FIELD_DICTIONARY, &field)) {
         err = error_make(ERROR_DAMAGED, "pack %08llu: no dictionary at offset %llu", (unsigned long long)pack,
@@ -117,6 +119,30 @@ static struct error load(struct pacs *pacs, uint64_t lsn, struct known **out)
 out:
     buf_release(&payload);
     return err;
+}
+
+/* From the first of its records that reads. */
+static struct error load(struct pacs *pacs, uint64_t lsn, struct known **out)
+{
+    struct error damage = NO_ERROR;
+    for (uint64_t at = 0, pack, offset;;) {
+        struct pacs_txn *txn;
+        struct error err = pacs_begin(pacs, &txn);
+        if (!err.code) {
+            err = dictionary_next(txn->db, lsn, &at, &pack, &offset);
+            pacs_end(txn);
+        }
+        if (err.code && damage.code) {
+            error_release(&err);
+            return error_context(damage, "dictionary of LSN %llu", (unsigned long long)lsn);
+        }
+        TRY(error_context(err, "dictionary of LSN %llu", (unsigned long long)lsn));
+        err = load_record(pacs, lsn, pack, offset, out);
+        error_release(&damage);
+        if (!err.code)
+            return NO_ERROR;
+        damage = err;
+    }
 }
 
 struct error dictionary_by_lsn(struct pacs *pacs, uint64_t lsn, const struct chunk_dictionary **dictionary)
@@ -137,6 +163,14 @@ const struct chunk_dictionary *dictionary_current(struct pacs *pacs, uint64_t *l
     pthread_mutex_unlock(&pacs->dictionaries->lock);
     *lsn = k ? k->lsn : 0;
     return k ? k->dictionary : NULL;
+}
+
+const struct buf *dictionary_bytes(struct pacs *pacs, uint64_t lsn)
+{
+    pthread_mutex_lock(&pacs->dictionaries->lock);
+    struct known *k = find(pacs->dictionaries, lsn);
+    pthread_mutex_unlock(&pacs->dictionaries->lock);
+    return k ? &k->bytes : NULL;
 }
 
 struct error dictionary_load_newest(struct pacs *pacs)
@@ -162,7 +196,7 @@ struct error dictionary_load_newest(struct pacs *pacs)
     return NO_ERROR;
 }
 
-struct error dictionary_written(struct pacs *pacs, uint64_t lsn, const void *bytes, size_t size)
+static struct error written(struct pacs *pacs, uint64_t lsn, const void *bytes, size_t size)
 {
     struct known *k;
     pthread_mutex_lock(&pacs->dictionaries->lock);
@@ -185,7 +219,7 @@ static void *train(void *argument)
         writer_run(pacs->writer, &request);
         err = request.err;
         if (!err.code)
-            err = dictionary_written(pacs, request.lsn, bytes.data, bytes.size);
+            err = written(pacs, request.lsn, bytes.data, bytes.size);
     }
     /* Too uniform or too few samples: no loss, headers are compressed alone. */
     log_error(err.code == ERROR_UNSUPPORTED ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "dictionary", &err);

@@ -5,7 +5,8 @@
  * Table conflict: what a person should look at.
  *   key    u64 number (big-endian);  value  u64 LSN, time, object, other; kind NUL text NUL
  * Table duplicate: how often an edition came again.  key  u64 edition id (big-endian);  value  u64 count
- * Table dictionary: where they stand.  key  u64 LSN (big-endian);  value  u64 pack, u64 offset */
+ * Table dictionary: where they stand.
+ *   key    u64 LSN of the dictionary, u64 LSN of the record (big-endian);  value  u64 pack, u64 offset */
 #include "codecs/chunk/chunk.h"
 #include "index/db/tables.h"
 
@@ -184,14 +185,19 @@ struct error duplicate_add(struct db_txn *txn, uint64_t id)
     return db_put(txn, TABLE_DUPLICATE, key, sizeof key, value, sizeof value);
 }
 
-struct error dictionary_get(struct db_txn *txn, uint64_t lsn, uint64_t *pack, uint64_t *offset)
+#define DICTIONARY_KEY 16
+
+struct error dictionary_next(struct db_txn *txn, uint64_t lsn, uint64_t *at, uint64_t *pack, uint64_t *offset)
 {
     struct error err = NO_ERROR;
-    uint8_t key[8];
-    struct slice v;
+    uint8_t key[DICTIONARY_KEY];
+    struct slice k, v;
     put_u64be(key, lsn);
-    if (!db_get(txn, TABLE_DICTIONARY, key, sizeof key, &v, &err) || v.size != 16)
+    put_u64be(key + 8, *at + 1);
+    if (!db_seek(txn, TABLE_DICTIONARY, key, sizeof key, &k, &v, &err) || k.size != DICTIONARY_KEY || v.size != 16 ||
+        get_u64be(k.data) != lsn)
         return not_found(err, "such dictionary");
+    *at = get_u64be(k.data + 8);
     *pack = get_u64(v.data);
     *offset = get_u64(v.data + 8);
     return NO_ERROR;
@@ -201,16 +207,17 @@ struct error dictionary_newest(struct db_txn *txn, uint64_t *lsn)
 {
     struct error err = NO_ERROR;
     struct slice k, v;
-    if (!db_last(txn, TABLE_DICTIONARY, &k, &v, &err) || k.size != 8)
+    if (!db_last(txn, TABLE_DICTIONARY, &k, &v, &err) || k.size != DICTIONARY_KEY)
         return not_found(err, "dictionary");
     *lsn = get_u64be(k.data);
     return NO_ERROR;
 }
 
-struct error dictionary_put(struct db_txn *txn, uint64_t lsn, uint64_t pack, uint64_t offset)
+struct error dictionary_put(struct db_txn *txn, uint64_t lsn, uint64_t record_lsn, uint64_t pack, uint64_t offset)
 {
-    uint8_t key[8], value[16];
+    uint8_t key[DICTIONARY_KEY], value[16];
     put_u64be(key, lsn);
+    put_u64be(key + 8, record_lsn);
     put_u64(value, pack);
     put_u64(value + 8, offset);
     return db_put(txn, TABLE_DICTIONARY, key, sizeof key, value, sizeof value);

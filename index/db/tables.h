@@ -19,7 +19,7 @@ struct meta_row {
     uint64_t instances, bytes; /* shown */
     uint64_t duplicates;
 };
-#define INDEX_FORMAT 1
+#define INDEX_FORMAT 2
 struct error meta_row_get(struct db_txn *txn, struct meta_row *row);
 struct error meta_row_put(struct db_txn *txn, const struct meta_row *row);
 
@@ -73,8 +73,9 @@ struct error conflict_next(struct db_txn *txn, uint64_t after, struct conflict_r
 struct error conflict_add(struct db_txn *txn, const struct conflict_row *row); /* row->id is given here */
 struct error duplicate_count(struct db_txn *txn, uint64_t id, uint64_t *count);
 struct error duplicate_add(struct db_txn *txn, uint64_t id);
-struct error dictionary_get(struct db_txn *txn, uint64_t lsn, uint64_t *pack, uint64_t *offset);
+/* The records that hold dictionary `lsn`, in order of their own LSN; `*at` is the one before (0: none) and becomes it. */
+struct error dictionary_next(struct db_txn *txn, uint64_t lsn, uint64_t *at, uint64_t *pack, uint64_t *offset);
 struct error dictionary_newest(struct db_txn *txn, uint64_t *lsn);
-struct error dictionary_put(struct db_txn *txn, uint64_t lsn, uint64_t pack, uint64_t offset);
+struct error dictionary_put(struct db_txn *txn, uint64_t lsn, uint64_t record_lsn, uint64_t pack, uint64_t offset);
 
 #endif

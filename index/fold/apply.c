@@ -393,9 +393,10 @@ static struct error apply_instance_record(struct fold *fold, const struct record
 static struct error apply_dictionary(struct fold *fold, const struct record_header *header,
                                      const struct fold_place *place, const uint8_t *payload, size_t size)
 {
-    (void)payload;
-    (void)size;
-    return dictionary_put(fold_txn(fold), header->lsn, place->pack, place->offset);
+    struct field_view copy;
+    bool is_copy = field_find(payload, size, FIELD_COPY_OF, &copy) && copy.size == 8;
+    return dictionary_put(fold_txn(fold), is_copy ? get_u64(copy.value) : header->lsn, header->lsn, place->pack,
+                          place->offset);
 }
 
 static const struct {

@@ -37,6 +37,8 @@ struct writer {
     uint64_t checkpoint_lsn;
     uint64_t checkpoint_bytes, committed_ms, checkpoint_ms; /* size of the index, times */
 
+    uint64_t dictionary, dictionary_pack; /* the one that was written or repeated last, and where */
+
     pthread_t thread, helper;
     bool thread_runs, helper_runs;
 };
@@ -120,6 +122,8 @@ static struct error take_request(struct writer *w, struct write_request *r, bool
     case WRITE_INSTANCE:
         return take_instance(w, r, fatal);
     case WRITE_DICTIONARY:
+        if (r->copy_of)
+            field_u64(&r->payload, FIELD_COPY_OF, r->copy_of);
         field_bytes(&r->payload, FIELD_DICTIONARY, r->dictionary->data, r->dictionary->size);
         return append_logical(w, r, RECORD_DICTIONARY, fatal);
     }
@@ -161,14 +165,46 @@ static void end_pack(struct writer *w, const struct error *why, const struct log
     error_release(&err); /* the next group tries again */
 }
 
+/* The dictionary that chunks of the group need and that does not stand in the open pack yet; 0: none. */
+static uint64_t missing_dictionary(struct writer *w, const struct write_request *group)
+{
+    for (const struct write_request *r = group; r; r = r->next)
+        for (size_t i = 0; i < r->chunk_count; i++) {
+            struct chunk_header chunk = chunk_header_read(r->chunks[i].payload.data);
+            if (chunk.dictionary &&
+                (chunk.dictionary != w->dictionary || log_pack_number(w->log) != w->dictionary_pack))
+                return chunk.dictionary;
+        }
+    return 0;
+}
+
+/* The group was written, with a dictionary perhaps. */
+static void note_dictionary(struct writer *w, const struct write_request *group)
+{
+    for (const struct write_request *r = group; r; r = r->next)
+        if (r->kind == WRITE_DICTIONARY && !r->err.code) {
+            w->dictionary = r->copy_of ? r->copy_of : r->lsn;
+            w->dictionary_pack = r->place.pack;
+        }
+}
+
 /* Steps 1 to 3 of the rule. */
-static struct error write_group(struct writer *w, struct write_request *group, bool logical)
+static struct error write_group(struct writer *w, struct write_request *group, bool *logical)
 {
     struct db_txn *txn = NULL;
+    struct write_request copy = {.kind = WRITE_DICTIONARY};
     struct error err = log_open_group(w->log);
     struct log_position before = log_position(w->log);
-    if (!err.code && logical)
+    buf_init(&copy.payload);
+    if (!err.code && (copy.copy_of = missing_dictionary(w, group)) != 0)
+        copy.dictionary = dictionary_bytes(w->pacs, copy.copy_of);
+    *logical |= copy.dictionary != NULL;
+    if (!err.code && *logical)
         err = begin_index(w, &txn);
+    if (!err.code && copy.dictionary) {
+        bool fatal;
+        err = take_request(w, &copy, &fatal);
+    }
     for (struct write_request *r = group; r && !err.code; r = r->next) {
         bool fatal;
         r->err = take_request(w, r, &fatal);
@@ -180,7 +216,7 @@ static struct error write_group(struct writer *w, struct write_request *group, b
     if (err.code) {
         log_drop(w->log);
     } else {
-        err = logical ? log_sync(w->log) : log_write(w->log);
+        err = *logical ? log_sync(w->log) : log_write(w->log);
         if (err.code)
             end_pack(w, &err, NULL);
     }
@@ -198,6 +234,9 @@ static struct error write_group(struct writer *w, struct write_request *group, b
             end_pack(w, &err, &before);
         }
     }
+    if (!err.code)
+        note_dictionary(w, copy.dictionary ? &copy : group);
+    buf_release(&copy.payload);
     return err;
 }
 
@@ -221,7 +260,7 @@ static void run_group(struct writer *w, struct write_request *group)
             bytes += r->chunks[i].payload.size;
     }
     uint64_t pack = log_pack_number(w->log);
-    struct error err = write_group(w, group, logical);
+    struct error err = write_group(w, group, &logical);
     if (err.code) {
         fail_all(group, &err);
     } else if (logical) {

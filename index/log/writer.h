@@ -41,6 +41,7 @@ struct write_request {
     struct instance_record *record;
     struct fold_answer answer;
     const struct buf *dictionary;
+    uint64_t copy_of; /* LSN of the dictionary that WRITE_DICTIONARY repeats; 0: a new one */
     /* results */
     struct error err;
     bool stale; /* compare again, nothing was written */

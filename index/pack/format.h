@@ -112,6 +112,7 @@ enum field {
     FIELD_CONFLICT = 27,    /* u64 other object, kind NUL text; any number of times */
     FIELD_DICTIONARY = 30,  /* the bytes of a zstd dictionary */
     FIELD_SEAL = 31,        /* see seal_write() */
+    FIELD_COPY_OF = 32,     /* u64 LSN of the DICTIONARY record that this one repeats */
 };
 
 /* Where a chunk of a data set stands. 32 bytes: u64 raw end, u64 pack, u64 offset, u32 record payload, u32 raw size. */

@@ -19,7 +19,7 @@ CHUNK, INSTANCE, DUPLICATE, DICTIONARY, BARRIER, SEAL, TABLE = 1, 2, 3, 4, 5, 6,
 (SHA256, DATA_SIZE, SYNTAX, CHUNKS, META, PREFIX, PIXEL, ATTRIBUTE, SHAPE, JSON, POSITION, ORIGIN,
  ASSOCIATION) = range(1, 14)
 FOLDER, PATIENT, STUDY, SERIES, EDITION, PATIENT_KEY, VERDICT, CONFLICT = range(20, 28)
-DICTIONARY_BYTES = 30
+DICTIONARY_BYTES, COPY_OF = 30, 32
 PAYLOAD_MAX, RAW_MAX, REPLACED_MAX = 64 << 20, 1 << 20, 4096
 VERDICTS = ("STORED", "DUPLICATE", "HEALED", "VARIANT", "VERSION", "CONFLICT")
 
@@ -48,6 +48,7 @@ class Pack:
         with open(os.path.join(folder, name), "rb") as file:
             self.bytes = file.read()
         self.stated_end = None  # by a successor
+        self.dictionaries = set()  # those that stand in it, by the LSN of the first record that held them
         self.header()
 
     def header(self):
@@ -250,7 +251,11 @@ class Archive:
         elif record.type == DUPLICATE:
             self.duplicates.append(Edition(record))
         elif record.type == DICTIONARY:
-            self.dictionaries[record.lsn] = dict(record.fields())[DICTIONARY_BYTES]
+            fields = dict(record.fields())
+            lsn = struct.unpack("<Q", fields[COPY_OF])[0] if COPY_OF in fields else record.lsn
+            if self.dictionaries.setdefault(lsn, fields[DICTIONARY_BYTES]) != fields[DICTIONARY_BYTES]:
+                self.faults.append(f"LSN {record.lsn}: another dictionary than the one that it repeats")
+            record.pack.dictionaries.add(lsn)
 
     def chunk(self, place, edition):
         raw_end, number, offset, length, raw_size = place
@@ -264,6 +269,8 @@ class Archive:
         codec, size, own, dictionary = struct.unpack_from("<BxxxIQQ", payload)
         if size != raw_size or size > RAW_MAX:
             raise Fault(f"instance {edition.uid}: chunk of {size} raw bytes where {raw_size} are listed")
+        if codec == 2 and dictionary not in pack.dictionaries:
+            raise Fault(f"instance {edition.uid}: pack {number} does not hold the dictionary of its chunks")
         raw = decode(codec, payload[24:], size, self.dictionaries.get(dictionary))
         if checksum(raw) != own:
             raise Fault(f"instance {edition.uid}: raw bytes with a wrong checksum")

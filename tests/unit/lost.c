@@ -2,6 +2,8 @@
  * and makes its index anew from what is left. */
 #include "archive_case.h"
 
+#include "index/db/tables.h"
+
 static struct builder b;
 
 static void begin(void)
@@ -167,6 +169,77 @@ static void lost_seal_of_the_pack_before_is_missed(void)
     buf_release(&young);
 }
 
+/* Headers that differ enough for a dictionary to be worth it, then one in a pack of its own. */
+static struct ingest_result fill_with_a_dictionary(struct buf *last)
+{
+    uint32_t random = 1;
+    for (unsigned number = 0; number < 420; number++) {
+        char text[600];
+        size_t size = 0;
+        for (unsigned word = 0; word < 60; word++) {
+            random = random * 1664525 + 1013904223;
+            size += (size_t)snprintf(text + size, sizeof text - size, "word%u ", random >> 24);
+        }
+        builder_text(&b, 0x00204000, "LT", text);
+        send_number(number + 1);
+    }
+    archive_reopen(PACS_WRITE); /* waits for the training; another run, another pack */
+    struct ingest_result result = send_number(1000);
+    builder_write(&b, last);
+    return result;
+}
+
+/* Where record `nth` of the only dictionary stands; false: there is none. */
+static bool dictionary_place(unsigned nth, uint64_t *pack, uint64_t *offset)
+{
+    struct pacs_txn *txn;
+    uint64_t lsn = 0, at = 0;
+    EXPECT_OK(pacs_begin(archive, &txn));
+    struct error err = dictionary_newest(txn->db, &lsn);
+    for (unsigned i = 0; i <= nth && !err.code; i++)
+        err = dictionary_next(txn->db, lsn, &at, pack, offset);
+    pacs_end(txn);
+    bool found = !err.code;
+    error_release(&err);
+    return found;
+}
+
+static void lost_dictionary_stands_in_the_next_pack_too(void)
+{
+    for (unsigned lost = 0; lost < 2; lost++) {
+        struct buf first, last;
+        char path[64];
+        uint64_t pack = 0, offset = 0;
+        buf_init(&first);
+        buf_init(&last);
+        begin();
+        struct ingest_result result = fill_with_a_dictionary(&last);
+        EXPECT(dictionary_place(0, &pack, &offset) && pack == 1);
+        EXPECT(dictionary_place(1, &pack, &offset) && pack == 2);
+        EXPECT(!dictionary_place(2, &pack, &offset));
+        send_number(1001); /* not a second time in one pack */
+        EXPECT(!dictionary_place(2, &pack, &offset));
+        EXPECT(dictionary_place(lost, &pack, &offset));
+        snprintf(path, sizeof path, "archive/packs/%08u.pack", (unsigned)pack);
+        archive_close();
+        EXPECT(file_flip(scratch_path(path), offset + RECORD_HEADER_SIZE + 40));
+        for (unsigned anew = 0; anew < 2; anew++) {
+            archive_open(anew ? PACS_REBUILD : PACS_WRITE);
+            EXPECT(archive_holds(result.id, &last));
+            EXPECT(archive_counts().instances == 422);
+            EXPECT(archive_damage(false) > 0);
+            archive_close();
+        }
+        archive_open(PACS_WRITE);
+        EXPECT(send_number(1002).verdict == INGEST_STORED);
+        for (unsigned nth = 0; dictionary_place(nth, &pack, &offset);)
+            nth++;
+        EXPECT(pack > 2);
+        buf_release(&first);
+        buf_release(&last);
+    }
+}
+
 int main(void)
 {
     RUN(lost_first_record_leaves_the_others);
@@ -175,6 +248,7 @@ int main(void)
     RUN(lost_pack_header_costs_no_record);
     RUN(lost_making_of_a_pack_is_no_damage);
     RUN(lost_seal_of_the_pack_before_is_missed);
+    RUN(lost_dictionary_stands_in_the_next_pack_too);
     builder_release(&b);
     archive_gone();
     return check_done();
