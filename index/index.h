@@ -182,6 +182,7 @@ struct instance_row {
     double position;          /* millimetres along the normal of its plane (PS3.3 C.7.6.2) */
     struct pixel_shape shape; /* bits_allocated 0: no top-level pixel data */
     uint32_t origin;          /* see pacs_origin() */
+    uint64_t digest;          /* the first 8 bytes of the data set's SHA-256 */
     uint32_t pack;            /* where the INSTANCE record stands */
     uint64_t offset;
     uint32_t lead; /* bytes before the record that are this instance's own chunks, contiguous */

@@ -3,7 +3,7 @@
  *   value  numbers of 1 to 10 bytes (7 bits a byte, least first, the eighth says that more follow), in this order:
  *          flags, id, LSN, superseded, version, syntax code, prefix size, size, JSON version, JSON size, rows, columns,
  *          samples, bits allocated, frames, representative, photometric * 2 + float, origin, pack, offset, lead;
- *          u64 time; [number, zigzag, if flagged]; [IEEE 754 double position, if flagged];
+ *          u64 time, u64 digest; [number, zigzag, if flagged]; [IEEE 754 double position, if flagged];
  *          SOP instance UID, SOP class UID, name: u8 length and bytes. UIDs of digits and dots have two characters a
  *          byte (. is 10, 15 fills up); other UIDs stand as they are with 128 added to the length.
  * Table edition: where an edition's row is, in order of arrival.
@@ -95,7 +95,8 @@ static size_t write_row(uint8_t *to, const struct instance_row *r)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         p = number_write(p, numbers[i]);
     put_u64(p, r->time_ns);
-    p += 8;
+    put_u64(p + 8, r->digest);
+    p += 16;
     if (r->flags & INSTANCE_NUMBERED)
         p = number_write(p, (uint64_t)r->instance_number << 1 ^ (uint64_t)(r->instance_number >> 63));
     if (r->flags & INSTANCE_POSITION) {
@@ -118,7 +119,7 @@ static bool read_row(struct instance_row *r, const uint8_t *p, size_t size)
     uint64_t n[21];
     for (size_t i = 0; i < sizeof n / sizeof n[0]; i++)
         p = number_read(p, end, &n[i]);
-    if (!p || end - p < 8)
+    if (!p || end - p < 16)
         return false;
     r->flags = (uint32_t)n[0];
     r->id = n[1];
@@ -137,7 +138,8 @@ static bool read_row(struct instance_row *r, const uint8_t *p, size_t size)
     r->offset = n[19];
     r->lead = (uint32_t)n[20];
     r->time_ns = get_u64(p);
-    p += 8;
+    r->digest = get_u64(p + 8);
+    p += 16;
     r->instance_number = 0;
     r->position = 0;
     if (r->flags & INSTANCE_NUMBERED) {

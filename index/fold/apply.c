@@ -191,6 +191,7 @@ static struct error fill_row(struct applying *a, struct instance_row *row)
         .json_version = r->json_version,
         .position = r->position,
         .shape = r->shape,
+        .digest = get_u64(r->sha256),
         .pack = (uint32_t)a->place->pack,
         .offset = a->place->offset,
         .lead = lead_of(a),

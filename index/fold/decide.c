@@ -328,7 +328,7 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
     bool same, variant;
     TRY(in_this_series(d, q->same_as, &same));
     TRY(in_this_series(d, q->variant_of, &variant));
-    if (same) {
+    if (same && !q->same_lost) {
         r->verdict = !q->same_holds ? INGEST_HEALED : q->same_prefix ? INGEST_DUPLICATE : INGEST_VARIANT;
         r->supersedes = q->same_as;
         if (r->verdict == INGEST_HEALED && q->prefix) {
@@ -343,6 +343,7 @@ static struct error decide_verdict(struct deciding *d, const struct editions *e)
         return NO_ERROR;
     }
     TRY(takes_place(d, &e->shown, &takes));
+    takes |= same && e->shown.id == q->same_as; /* lost: an edition's file cannot change its size */
     r->verdict = takes ? INGEST_VERSION : INGEST_CONFLICT;
     r->supersedes = takes ? e->shown.id : 0;
     if (!takes)

@@ -58,6 +58,7 @@ struct fold_question {
     uint64_t same_as;         /* edition with the same data set; 0: none */
     bool same_holds;          /* its bytes read back */
     bool same_prefix;         /* preamble and meta header are the same too, or came from the network */
+    bool same_lost;           /* its record cannot be read and this file has another size: it takes that one's place */
     const struct buf *prefix; /* those of same_as, which a healed file keeps; NULL: not known */
     bool zero_preamble;
     uint64_t variant_of; /* edition with the same elements and pixels in another syntax */

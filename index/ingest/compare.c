@@ -51,13 +51,14 @@ static struct error take_same(struct pacs *pacs, const struct instance_row *row,
                               const struct instance_record *ours, struct comparison *c)
 {
     bool hold, prefix = same_prefix(ours, theirs);
-    if (c->same_as && (c->same_prefix || !prefix))
+    if (c->same_as && !c->same_lost && (c->same_prefix || !prefix))
         return NO_ERROR; /* one as good is known */
     TRY(holds(pacs, ours, row->uid, &hold));
     if (c->same_as && c->same_holds && !hold)
         return NO_ERROR;
     c->same_as = row->id;
     c->same_holds = hold;
+    c->same_lost = false;
     c->same_prefix = prefix;
     buf_clear(&c->chunks);
     buf_append(&c->chunks, ours->chunks, ours->chunk_count * CHUNK_PLACE_SIZE);
@@ -69,15 +70,16 @@ static struct error take_same(struct pacs *pacs, const struct instance_row *row,
     return buf_error(&c->chunks);
 }
 
-/* The record itself cannot be read, so that its SHA-256 is lost: what comes with the same length in the same syntax
- * takes its place, and the file keeps its size. Anything else is another version. */
+/* The record itself cannot be read, but for what the row has of it: what comes with the same length and digest in the
+ * same syntax heals it. Anything else is another version. */
 static void take_damaged(const struct instance_row *row, const struct instance_record *theirs, struct comparison *c)
 {
     if (c->same_as || row->syntax != syntax_by_uid(theirs->syntax)->code ||
-        row->prefix_size != instance_record_prefix_size(theirs) || row->size - row->prefix_size != theirs->data_size)
+        row->size - row->prefix_size != theirs->data_size || row->digest != get_u64(theirs->sha256))
         return;
     c->same_as = row->id;
     c->same_holds = false;
+    c->same_lost = row->prefix_size != instance_record_prefix_size(theirs);
 }
 
 /* ---- the same image in another syntax ---- */

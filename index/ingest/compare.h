@@ -14,6 +14,7 @@ struct comparison {
     uint64_t same_as;     /* the same data set, bit for bit, in the same syntax */
     bool same_holds;      /* and every chunk of it reads back */
     bool same_prefix;
+    bool same_lost;    /* its record cannot be read, and its preamble and meta header were not as long as these */
     struct buf chunks; /* its list of chunks */
     struct buf prefix; /* what it has before its data set, if its record can be read: a healed file keeps it */
     bool zero_preamble, has_prefix;

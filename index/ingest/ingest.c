@@ -300,6 +300,7 @@ static struct error submit(struct ingest *i, struct instance_record *record, str
         request->question->same_holds = comparison.same_holds;
         /* Data sets from the network bring no prefix of their own. */
         request->question->same_prefix = comparison.same_prefix || i->network;
+        request->question->same_lost = comparison.same_lost;
         request->question->variant_of = comparison.variant_of;
         request->question->prefix = comparison.has_prefix ? &comparison.prefix : NULL;
         request->question->zero_preamble = comparison.zero_preamble;

@@ -87,6 +87,31 @@ static void lost_record_that_was_healed_is_there_after_a_rebuild(void)
     buf_release(&after);
 }
 
+/* Whose record is lost is known by its digest: another image of the same length does not take its place. */
+static void lost_record_is_not_healed_by_another_image(void)
+{
+    struct buf bytes;
+    buf_init(&bytes);
+    begin();
+    struct ingest_result first = send_number(1);
+    builder_write(&b, &bytes);
+    lose_record(first.id);
+    builder_pixels(&b, 4, 4, 99);
+    struct ingest_result other = archive_send(&b, "ANOTHER_STATION", false);
+    EXPECT(other.verdict == INGEST_CONFLICT && other.id != first.id);
+    builder_pixels(&b, 4, 4, 1);
+    /* The meta header names the sender: from here the file has another length, and an edition keeps its size. */
+    struct ingest_result again = archive_send(&b, "ANOTHER_STATION", false);
+    EXPECT(again.verdict == INGEST_VERSION && archive_holds(again.id, &bytes));
+    struct instance_row row = archive_row(again.id), before = archive_row(first.id);
+    EXPECT(instance_shown(&row, UINT64_MAX) && !instance_shown(&before, UINT64_MAX));
+    EXPECT(before.superseded == again.id);
+    EXPECT(archive_send(&b, "A_THIRD_STATION", false).verdict == INGEST_DUPLICATE);
+    EXPECT(archive_send(&b, "CT1", false).verdict == INGEST_HEALED && archive_holds(first.id, &bytes));
+    EXPECT(archive_send(&b, "CT1", false).verdict == INGEST_DUPLICATE);
+    buf_release(&bytes);
+}
+
 static void lost_version_does_not_hide_the_next(void)
 {
     struct buf bytes;
@@ -244,6 +269,7 @@ int main(void)
 {
     RUN(lost_first_record_leaves_the_others);
     RUN(lost_record_that_was_healed_is_there_after_a_rebuild);
+    RUN(lost_record_is_not_healed_by_another_image);
     RUN(lost_version_does_not_hide_the_next);
     RUN(lost_pack_header_costs_no_record);
     RUN(lost_making_of_a_pack_is_no_damage);
