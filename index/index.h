@@ -262,13 +262,18 @@ struct error pacs_hour(struct pacs_txn *txn, uint32_t hour, struct hour_row *row
 struct pacs_counts {
     uint64_t patients, studies, series, instances, editions, duplicates, conflicts;
     uint64_t bytes;        /* of the .dcm files shown */
-    uint64_t stored_bytes; /* of all packs */
-    uint64_t packs, sealed_packs;
     uint64_t lsn;         /* the newest applied */
     uint64_t newest;      /* object id */
     uint64_t index_bytes; /* used pages */
 };
 struct error pacs_counts(struct pacs_txn *txn, struct pacs_counts *counts);
+
+struct pacs_stored {
+    uint64_t packs, sealed;
+    uint64_t bytes; /* of all packs */
+};
+/* Opens every pack: for a person who asks, not for each request. */
+struct error pacs_stored(struct pacs *pacs, struct pacs_stored *stored);
 
 /* What a person should look at. */
 struct conflict_row {

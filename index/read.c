@@ -198,11 +198,7 @@ struct error pacs_next_conflict(struct pacs_txn *txn, uint64_t after, struct con
 struct error pacs_counts(struct pacs_txn *txn, struct pacs_counts *c)
 {
     struct meta_row meta;
-    struct pack_info *list;
-    size_t count;
-    struct seal seal;
     TRY(meta_row_get(txn->db, &meta));
-    TRY(packs_list(txn->pacs->packs, &list, &count));
     *c = (struct pacs_counts){
         .patients = db_entries(txn->db, TABLE_PATIENT),
         .studies = db_entries(txn->db, TABLE_STUDY),
@@ -214,13 +210,22 @@ struct error pacs_counts(struct pacs_txn *txn, struct pacs_counts *c)
         .bytes = meta.bytes,
         .lsn = meta.lsn,
         .newest = meta.newest,
-        .packs = count,
         .index_bytes = db_used_bytes(txn->db),
     };
+    return NO_ERROR;
+}
+
+struct error pacs_stored(struct pacs *pacs, struct pacs_stored *stored)
+{
+    struct pack_info *list;
+    size_t count;
+    struct seal seal;
+    TRY(packs_list(pacs->packs, &list, &count));
+    *stored = (struct pacs_stored){.packs = count};
     for (size_t i = 0; i < count; i++) {
-        c->stored_bytes += list[i].file_size;
-        struct error err = seal_read(txn->pacs->packs, list[i].header.number, &seal);
-        c->sealed_packs += err.code == ERROR_NONE;
+        stored->bytes += list[i].file_size;
+        struct error err = seal_read(pacs->packs, list[i].header.number, &seal);
+        stored->sealed += err.code == ERROR_NONE;
         error_release(&err);
     }
     free(list);

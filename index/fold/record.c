@@ -134,128 +134,190 @@ static void settle(const struct buf *texts, const char **text)
     *text = *text ? (const char *)texts->data + ((uintptr_t)*text - 1) : "";
 }
 
-static bool read_decision(struct decision *d, struct buf *texts, const struct field_view *f)
+/* What a field is read into; its value is as long as the row of the table says. */
+struct reading {
+    struct instance_record *record;
+    struct buf *texts, *attributes;
+};
+
+static bool read_sha256(struct reading *to, const struct field_view *f)
 {
-    if (f->size < 17)
-        return false;
-    d->id = get_u64(f->value);
-    d->number = get_u64(f->value + 8);
-    d->created = f->value[16];
-    d->name = keep(texts, f->value + 17, f->size - 17);
+    memcpy(to->record->sha256, f->value, 32);
     return true;
 }
 
-static bool read_origin(struct instance_record *r, struct buf *texts, const struct field_view *f)
+static bool read_data_size(struct reading *to, const struct field_view *f)
+{
+    to->record->data_size = get_u64(f->value);
+    return true;
+}
+
+static bool read_syntax(struct reading *to, const struct field_view *f)
+{
+    to->record->syntax = keep(to->texts, f->value, f->size);
+    return true;
+}
+
+static bool read_chunks(struct reading *to, const struct field_view *f)
+{
+    to->record->chunks = f->value;
+    to->record->chunk_count = f->size / CHUNK_PLACE_SIZE;
+    return f->size % CHUNK_PLACE_SIZE == 0;
+}
+
+static bool read_prefix(struct reading *to, const struct field_view *f)
+{
+    to->record->prefix = f->value;
+    to->record->prefix_size = f->size;
+    to->record->zero_preamble = f->field == FIELD_META;
+    return true;
+}
+
+static bool read_pixel(struct reading *to, const struct field_view *f)
+{
+    to->record->pixel_offset = get_u64(f->value);
+    to->record->pixel_end = get_u64(f->value + 8);
+    return true;
+}
+
+static bool read_attribute(struct reading *to, const struct field_view *f)
+{
+    buf_append(to->attributes, f->value, 4);
+    buf_u16(to->attributes, (uint16_t)(f->size - 4));
+    buf_append(to->attributes, f->value + 4, f->size - 4);
+    buf_byte(to->attributes, 0);
+    return f->size - 4 <= UINT16_MAX;
+}
+
+static bool read_shape(struct reading *to, const struct field_view *f)
+{
+    const uint8_t *v = f->value;
+    to->record->shape = (struct pixel_shape){get_u16(v),     get_u16(v + 2),  get_u16(v + 4), get_u16(v + 6),
+                                             get_u32(v + 8), get_u32(v + 12), v[16],          v[17]};
+    return true;
+}
+
+static bool read_json(struct reading *to, const struct field_view *f)
+{
+    to->record->json_version = f->value[0];
+    to->record->json_size = get_u64(f->value + 1);
+    return true;
+}
+
+static bool read_position(struct reading *to, const struct field_view *f)
+{
+    uint64_t bits = get_u64(f->value);
+    memcpy(&to->record->position, &bits, 8);
+    to->record->has_position = true;
+    return true;
+}
+
+static bool read_origin(struct reading *to, const struct field_view *f)
 {
     const uint8_t *p = f->value, *end = p + f->size;
     for (size_t i = 0; i < 7; i++) {
         const uint8_t *nul = p < end ? memchr(p, 0, (size_t)(end - p)) : NULL;
         if (!nul)
             return false;
-        r->origin[i] = keep(texts, p, (size_t)(nul - p));
+        to->record->origin[i] = keep(to->texts, p, (size_t)(nul - p));
         p = nul + 1;
     }
     return true;
 }
 
-static bool read_conflict(struct instance_record *r, struct buf *texts, const struct field_view *f)
+static bool read_association(struct reading *to, const struct field_view *f)
 {
-    const uint8_t *nul = f->size > 9 ? memchr(f->value + 8, 0, f->size - 8) : NULL;
-    if (!nul)
-        return false;
-    if (r->conflict_count == CONFLICTS_MAX)
-        return true;
-    struct conflict_note *c = &r->conflicts[r->conflict_count++];
-    c->other = get_u64(f->value);
-    c->kind = keep(texts, f->value + 8, (size_t)(nul - f->value - 8));
-    c->text = keep(texts, nul + 1, (size_t)(f->value + f->size - nul - 1));
+    to->record->association = get_u64(f->value);
     return true;
 }
 
-static bool read_field(struct instance_record *r, struct buf *texts, struct buf *attributes, const struct field_view *f)
+static bool read_decision(struct reading *to, const struct field_view *f)
 {
-    const uint8_t *v = f->value;
-    switch (f->field) {
-    case FIELD_SHA256:
-        if (f->size != 32)
-            return false;
-        memcpy(r->sha256, v, 32);
+    struct instance_record *r = to->record;
+    struct decision *d = f->field == FIELD_FOLDER    ? &r->folder
+                         : f->field == FIELD_PATIENT ? &r->patient
+                         : f->field == FIELD_STUDY   ? &r->study
+                         : f->field == FIELD_SERIES  ? &r->series
+                                                     : &r->instance;
+    d->id = get_u64(f->value);
+    d->number = get_u64(f->value + 8);
+    d->created = f->value[16];
+    d->name = keep(to->texts, f->value + 17, f->size - 17);
+    return true;
+}
+
+static bool read_patient_key(struct reading *to, const struct field_view *f)
+{
+    to->record->patient_key = keep(to->texts, f->value, f->size);
+    return true;
+}
+
+static bool read_verdict(struct reading *to, const struct field_view *f)
+{
+    to->record->verdict = f->value[0];
+    to->record->version = get_u32(f->value + 4);
+    to->record->flags = get_u32(f->value + 8);
+    to->record->supersedes = get_u64(f->value + 16);
+    return true;
+}
+
+static bool read_conflict(struct reading *to, const struct field_view *f)
+{
+    const uint8_t *nul = memchr(f->value + 8, 0, f->size - 8);
+    if (!nul)
+        return false;
+    if (to->record->conflict_count == CONFLICTS_MAX)
         return true;
-    case FIELD_DATA_SIZE:
-        return f->size == 8 && (r->data_size = get_u64(v), true);
-    case FIELD_SYNTAX:
-        r->syntax = keep(texts, v, f->size);
+    struct conflict_note *c = &to->record->conflicts[to->record->conflict_count++];
+    c->other = get_u64(f->value);
+    c->kind = keep(to->texts, f->value + 8, (size_t)(nul - f->value - 8));
+    c->text = keep(to->texts, nul + 1, (size_t)(f->value + f->size - nul - 1));
+    return true;
+}
+
+/* `exact`: a value of another size is damage; else a shorter one is. */
+static const struct {
+    uint8_t size;
+    bool exact;
+    bool (*read)(struct reading *to, const struct field_view *f);
+} fields[] = {
+    [FIELD_SHA256] = {32, true, read_sha256},
+    [FIELD_DATA_SIZE] = {8, true, read_data_size},
+    [FIELD_SYNTAX] = {0, false, read_syntax},
+    [FIELD_CHUNKS] = {0, false, read_chunks},
+    [FIELD_META] = {0, false, read_prefix},
+    [FIELD_PREFIX] = {0, false, read_prefix},
+    [FIELD_PIXEL] = {16, true, read_pixel},
+    [FIELD_ATTRIBUTE] = {4, false, read_attribute},
+    [FIELD_SHAPE] = {20, false, read_shape},
+    [FIELD_JSON] = {9, true, read_json},
+    [FIELD_POSITION] = {8, true, read_position},
+    [FIELD_ORIGIN] = {7, false, read_origin},
+    [FIELD_ASSOCIATION] = {8, true, read_association},
+    [FIELD_FOLDER] = {17, false, read_decision},
+    [FIELD_PATIENT] = {17, false, read_decision},
+    [FIELD_STUDY] = {17, false, read_decision},
+    [FIELD_SERIES] = {17, false, read_decision},
+    [FIELD_INSTANCE] = {17, false, read_decision},
+    [FIELD_PATIENT_KEY] = {0, false, read_patient_key},
+    [FIELD_VERDICT] = {24, false, read_verdict},
+    [FIELD_CONFLICT] = {10, false, read_conflict},
+};
+
+/* A field of a later version is passed over. */
+static bool read_field(struct reading *to, const struct field_view *f)
+{
+    if (f->field >= sizeof fields / sizeof fields[0] || !fields[f->field].read)
         return true;
-    case FIELD_CHUNKS:
-        r->chunks = v;
-        r->chunk_count = f->size / CHUNK_PLACE_SIZE;
-        return f->size % CHUNK_PLACE_SIZE == 0;
-    case FIELD_META:
-    case FIELD_PREFIX:
-        r->prefix = v;
-        r->prefix_size = f->size;
-        r->zero_preamble = f->field == FIELD_META;
-        return true;
-    case FIELD_PIXEL:
-        return f->size == 16 && (r->pixel_offset = get_u64(v), r->pixel_end = get_u64(v + 8), true);
-    case FIELD_ATTRIBUTE:
-        if (f->size < 4)
-            return false;
-        buf_append(attributes, v, 4);
-        buf_u16(attributes, (uint16_t)(f->size - 4));
-        buf_append(attributes, v + 4, f->size - 4);
-        buf_byte(attributes, 0);
-        return f->size - 4 <= UINT16_MAX;
-    case FIELD_SHAPE:
-        if (f->size < 20)
-            return false;
-        r->shape = (struct pixel_shape){get_u16(v),     get_u16(v + 2),  get_u16(v + 4), get_u16(v + 6),
-                                        get_u32(v + 8), get_u32(v + 12), v[16],          v[17]};
-        return true;
-    case FIELD_JSON:
-        return f->size == 9 && (r->json_version = v[0], r->json_size = get_u64(v + 1), true);
-    case FIELD_POSITION:
-        if (f->size != 8)
-            return false;
-        uint64_t bits = get_u64(v);
-        memcpy(&r->position, &bits, 8);
-        r->has_position = true;
-        return true;
-    case FIELD_ORIGIN:
-        return read_origin(r, texts, f);
-    case FIELD_ASSOCIATION:
-        return f->size == 8 && (r->association = get_u64(v), true);
-    case FIELD_FOLDER:
-        return read_decision(&r->folder, texts, f);
-    case FIELD_PATIENT:
-        return read_decision(&r->patient, texts, f);
-    case FIELD_STUDY:
-        return read_decision(&r->study, texts, f);
-    case FIELD_SERIES:
-        return read_decision(&r->series, texts, f);
-    case FIELD_INSTANCE:
-        return read_decision(&r->instance, texts, f);
-    case FIELD_PATIENT_KEY:
-        r->patient_key = keep(texts, v, f->size);
-        return true;
-    case FIELD_VERDICT:
-        if (f->size < 24)
-            return false;
-        r->verdict = v[0];
-        r->version = get_u32(v + 4);
-        r->flags = get_u32(v + 8);
-        r->supersedes = get_u64(v + 16);
-        return true;
-    case FIELD_CONFLICT:
-        return read_conflict(r, texts, f);
-    default:
-        return true;
-    }
+    if (f->size < fields[f->field].size || (fields[f->field].exact && f->size != fields[f->field].size))
+        return false;
+    return fields[f->field].read(to, f);
 }
 
 struct error instance_record_read(struct instance_record *r, struct buf *texts, const uint8_t *payload, size_t size)
 {
     struct buf attributes;
+    struct reading to = {r, texts, &attributes};
     struct field_view f;
     size_t at = 0;
     bool good = true;
@@ -263,7 +325,7 @@ struct error instance_record_read(struct instance_record *r, struct buf *texts, 
     buf_init(texts);
     buf_init(&attributes);
     while (good && field_next(payload, size, &at, &f))
-        good = read_field(r, texts, &attributes, &f);
+        good = read_field(&to, &f);
     size_t start = texts->size;
     buf_append(texts, attributes.data, attributes.size);
     r->attributes.size = attributes.size;

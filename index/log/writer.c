@@ -29,6 +29,7 @@ struct writer {
     struct write_request *first, **last;
     unsigned queued;
     bool stopping;
+    _Atomic bool stop_sealing; /* it may take long */
     struct writer_stats stats;
 
     /* checkpoints: `saving` belongs to the helper while `save_due`, else to the writer */
@@ -413,14 +414,14 @@ static void seal_packs(struct writer *w)
         err = seal_read(w->pacs->packs, list[i].header.number, &seal);
         if (err.code == ERROR_NOT_FOUND) {
             error_release(&err);
-            pthread_mutex_lock(&w->lock);
-            bool stop = w->stopping;
-            pthread_mutex_unlock(&w->lock);
-            if (stop)
-                break;
-            err = seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io);
+            err = seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io,
+                            &w->stop_sealing);
             if (!err.code)
                 err = seal_read(w->pacs->packs, list[i].header.number, &seal);
+        }
+        if (w->stop_sealing) {
+            error_release(&err);
+            break;
         }
         if (err.code) {
             memset(previous, 0, sizeof previous);
@@ -516,7 +517,7 @@ void writer_free(struct writer *w)
     if (!w)
         return;
     pthread_mutex_lock(&w->lock);
-    w->stopping = true;
+    w->stopping = w->stop_sealing = true;
     pthread_cond_broadcast(&w->work);
     pthread_cond_broadcast(&w->helper_work);
     pthread_mutex_unlock(&w->lock);

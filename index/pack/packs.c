@@ -288,10 +288,12 @@ struct error packs_list(struct packs *packs, struct pack_info **out, size_t *out
     }
     /* A successor says where its predecessor ends. Two of them can name the same one only when the first could not
      * hold a record (its header was not synced): the later one counts. */
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = i + 1; list[i].valid && j < count; j++)
-            if (list[j].valid && list[j].header.previous == list[i].header.number)
-                list[i].end = list[j].header.previous_end;
+    for (size_t i = 0; i < count; i++) {
+        struct pack_info key = {.header.number = list[i].header.previous};
+        struct pack_info *before = list[i].valid && i ? bsearch(&key, list, i, sizeof *list, by_number) : NULL;
+        if (before && before->valid)
+            before->end = list[i].header.previous_end;
+    }
     *out = list;
     *out_count = count;
     return NO_ERROR;

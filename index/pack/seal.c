@@ -23,20 +23,29 @@ struct sealing {
     uint64_t number, end;
     int fd;
     char path[PATH_MAX];
+    const _Atomic bool *stop;
     struct seal seal;
     uint64_t offset; /* of the next record to append */
     struct buf raw;  /* entries gathered */
     bool damaged;
 };
 
+static struct error check_stop(const _Atomic bool *stop)
+{
+    return stop && *stop ? error_make(ERROR_BUSY, "seal: stopped, to be made later") : NO_ERROR;
+}
+
 /* Reads all bytes before `end` into the digest. */
-static struct error digest_file(EVP_MD_CTX *digest, struct packs *packs, uint64_t number, uint64_t end)
+static struct error digest_file(EVP_MD_CTX *digest, struct packs *packs, uint64_t number, uint64_t end,
+                                const _Atomic bool *stop)
 {
     uint8_t *bytes = malloc(READ_SIZE);
     struct error err = bytes ? NO_ERROR : error_make(ERROR_NO_MEMORY, "seal: out of memory");
     for (uint64_t at = 0; !err.code && at < end;) {
         size_t size = end - at < READ_SIZE ? (size_t)(end - at) : READ_SIZE;
-        err = packs_read(packs, number, at, bytes, size);
+        err = check_stop(stop);
+        if (!err.code)
+            err = packs_read(packs, number, at, bytes, size);
         if (!err.code)
             EVP_DigestUpdate(digest, bytes, size);
         at += size;
@@ -46,7 +55,7 @@ static struct error digest_file(EVP_MD_CTX *digest, struct packs *packs, uint64_
 }
 
 static struct error file_sha256(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
-                                uint8_t out[32])
+                                const _Atomic bool *stop, uint8_t out[32])
 {
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     if (!digest || !EVP_DigestInit_ex(digest, EVP_sha256(), NULL)) {
@@ -54,7 +63,7 @@ static struct error file_sha256(struct packs *packs, uint64_t number, uint64_t e
         return error_make(ERROR_NO_MEMORY, "seal: no SHA-256");
     }
     EVP_DigestUpdate(digest, previous, 32);
-    struct error err = digest_file(digest, packs, number, end);
+    struct error err = digest_file(digest, packs, number, end, stop);
     unsigned size = 32;
     if (!err.code && !EVP_DigestFinal_ex(digest, out, &size))
         err = error_make(ERROR_BROKEN, "seal: SHA-256 failed");
@@ -118,6 +127,7 @@ static struct error on_record(void *context, uint64_t number, const struct scan_
 {
     struct sealing *s = context;
     uint8_t header[RECORD_HEADER_SIZE];
+    TRY(check_stop(s->stop));
     if (!record->header.lsn)
         return NO_ERROR;
     record_header_write(header, &record->header, record_seed(packs_uuid(s->packs), number, record->offset));
@@ -141,10 +151,10 @@ static void seal_bytes(uint8_t to[SEAL_SIZE], const struct seal *seal)
 }
 
 struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
-                       const struct io_ops *io)
+                       const struct io_ops *io, const _Atomic bool *stop)
 {
     struct error err = NO_ERROR;
-    struct sealing s = {.packs = packs, .io = io, .number = number, .end = end, .fd = -1};
+    struct sealing s = {.packs = packs, .io = io, .number = number, .end = end, .fd = -1, .stop = stop};
     uint64_t size, stopped;
     uint8_t payload[SEAL_SIZE];
     TRY(packs_size(packs, number, &size));
@@ -169,7 +179,7 @@ struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const
         goto out;
     }
     CHECK(flush_table(&s));
-    CHECK(file_sha256(packs, number, s.offset, previous, s.seal.sha256));
+    CHECK(file_sha256(packs, number, s.offset, previous, stop, s.seal.sha256));
     seal_bytes(payload, &s.seal);
     CHECK(append_record(&s, RECORD_SEAL, payload, sizeof payload));
     if (io->fdatasync(io, s.fd) != 0)
@@ -286,7 +296,7 @@ struct error seal_verify(struct packs *packs, uint64_t number, const struct seal
     uint64_t size;
     uint8_t sha256[32];
     TRY(packs_size(packs, number, &size));
-    TRY(file_sha256(packs, number, size - record_extent(SEAL_SIZE), seal->previous, sha256));
+    TRY(file_sha256(packs, number, size - record_extent(SEAL_SIZE), seal->previous, NULL, sha256));
     if (memcmp(sha256, seal->sha256, 32) != 0)
         return error_make(ERROR_DAMAGED, "pack %08llu: its bytes are not those that were sealed",
                           (unsigned long long)number);

@@ -22,9 +22,10 @@ struct seal {
 /* ERROR_NOT_FOUND: the pack has no valid seal. */
 struct error seal_read(struct packs *packs, uint64_t number, struct seal *seal);
 /* Seals a pack that has a successor: reads it through, appends table and seal, syncs. Slow (a second a gigabyte): run
- * it beside the writer. A damaged pack is not sealed: ERROR_DAMAGED. */
+ * it beside the writer. A damaged pack is not sealed: ERROR_DAMAGED. Once `*stop` (which may be NULL) is true it gives up
+ * with ERROR_BUSY, and nothing is sealed. */
 struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
-                       const struct io_ops *io);
+                       const struct io_ops *io, const _Atomic bool *stop);
 /* The logical records of a sealed pack from its table, proven by their checksums. `*sealed` false: no valid seal,
  * nothing was called. */
 struct error seal_scan(struct packs *packs, uint64_t number, uint64_t end,

@@ -17,6 +17,7 @@ struct modality {
 
 struct stats {
     struct pacs_counts counts;
+    struct pacs_stored stored;
     struct cache_stats cache;
     struct modality modality[MODALITIES_MAX];
     unsigned modalities;
@@ -76,6 +77,7 @@ static struct error gather(struct stats *stats, struct pacs *pacs)
     struct error err = pacs_counts(txn, &stats->counts);
     pacs_end(txn);
     TRY(err);
+    TRY(pacs_stored(pacs, &stats->stored));
     cache_stats(pacs_cache(pacs), &stats->cache);
     return count_series(stats, pacs);
 }
@@ -163,18 +165,18 @@ static struct error print(const struct stats *stats, bool json)
         {"conflicts", "conflicts", c->conflicts, false},
         {"lsn", "log sequence number", c->lsn, false},
         {"bytes", "size of the files shown", c->bytes, true},
-        {"stored_bytes", "size of the packs", c->stored_bytes, true},
+        {"stored_bytes", "size of the packs", stats->stored.bytes, true},
         {"index_bytes", "size of the index", c->index_bytes, true},
-        {"packs", "packs", c->packs, false},
-        {"sealed_packs", "packs sealed", c->sealed_packs, false},
+        {"packs", "packs", stats->stored.packs, false},
+        {"sealed_packs", "packs sealed", stats->stored.sealed, false},
         {"cache_limit_bytes", "cache limit a process", stats->cache.limit, true},
     };
     const size_t count = sizeof figures / sizeof *figures;
     if (json)
         return print_json(stats, figures, count);
     print_figures(figures, count);
-    if (c->bytes && c->stored_bytes)
-        printf("%-28s %16.3f\n", "stored bytes a byte shown", (double)c->stored_bytes / (double)c->bytes);
+    if (c->bytes && stats->stored.bytes)
+        printf("%-28s %16.3f\n", "stored bytes a byte shown", (double)stats->stored.bytes / (double)c->bytes);
     return stats->modalities ? print_modalities(stats) : NO_ERROR;
 }
 

@@ -201,6 +201,13 @@ static inline struct pacs_counts archive_counts(void)
 }
 
 /* How many conflicts of a kind are listed. */
+static inline struct pacs_stored archive_stored(void)
+{
+    struct pacs_stored stored = {0};
+    EXPECT_OK(pacs_stored(archive, &stored));
+    return stored;
+}
+
 static inline unsigned archive_conflicts(const char *kind)
 {
     struct pacs_txn *txn;

@@ -167,9 +167,9 @@ static void lost_making_of_a_pack_is_no_damage(void)
 /* Seals are made in the background. */
 static void wait_for_seals(uint64_t count)
 {
-    for (int i = 0; i < 1000 && archive_counts().sealed_packs < count; i++)
+    for (int i = 0; i < 1000 && archive_stored().sealed < count; i++)
         usleep(10000);
-    EXPECT(archive_counts().sealed_packs == count);
+    EXPECT(archive_stored().sealed == count);
 }
 
 /* A pack is exchanged for an older copy of itself, whose bytes hold: it is the seal that tells. */
@@ -190,7 +190,7 @@ static void lost_seal_of_the_pack_before_is_missed(void)
     wait_for_seals(2);
     EXPECT(archive_damage(true) == 0);
     EXPECT(file_write(scratch_path("archive/packs/00000001.pack"), young.data, young.size));
-    EXPECT(archive_counts().sealed_packs == 1 && archive_damage(false) > 0);
+    EXPECT(archive_stored().sealed == 1 && archive_damage(false) > 0);
     buf_release(&young);
 }
 

@@ -75,7 +75,7 @@ static void seal_table_yields_every_logical_record(void)
         EXPECT_ERROR(seal_read(packs, 1, &seal), ERROR_NOT_FOUND);
         EXPECT_OK(seal_scan(packs, 1, end_of[1], on_record, &seen, &sealed));
         EXPECT(!sealed && seen.count == 0);
-        EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+        EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
         EXPECT_OK(seal_read(packs, 1, &seal));
         EXPECT(seal.end == end_of[1] && seal.records == RECORDS / 2 && seal.first_lsn == 1 &&
                seal.last_lsn == RECORDS / 2);
@@ -93,7 +93,7 @@ static void seal_verify_sees_every_flipped_byte(void)
 {
     struct seal seal;
     make_packs(100);
-    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
     EXPECT_OK(seal_read(packs, 1, &seal));
     uint64_t size = file_size(scratch_path("packs/00000001.pack"));
     for (uint64_t at = 0; at < size - record_extent(SEAL_SIZE); at += 41) {
@@ -116,14 +116,27 @@ static void seal_chains_to_the_one_before(void)
     uint8_t other[32];
     memset(other, 7, sizeof other);
     make_packs(100);
-    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
     EXPECT_OK(seal_read(packs, 1, &a));
     make_packs(100);
-    EXPECT_OK(seal_pack(packs, 1, end_of[1], other, &io_system));
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], other, &io_system, NULL));
     EXPECT_OK(seal_read(packs, 1, &b));
     EXPECT(memcmp(b.previous, other, 32) == 0 && memcmp(a.sha256, b.sha256, 32) != 0);
     memset(b.previous, 8, 32);
     EXPECT_ERROR(seal_verify(packs, 1, &b), ERROR_DAMAGED);
+}
+
+/* A stop does not wait for a gigabyte to be hashed. */
+static void seal_that_is_stopped_is_none(void)
+{
+    static const _Atomic bool stop = true;
+    struct seal seal;
+    make_packs(100);
+    EXPECT_ERROR(seal_pack(packs, 1, end_of[1], none, &io_system, &stop), ERROR_BUSY);
+    EXPECT_ERROR(seal_read(packs, 1, &seal), ERROR_NOT_FOUND);
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
+    EXPECT_OK(seal_read(packs, 1, &seal));
+    EXPECT_OK(seal_verify(packs, 1, &seal));
 }
 
 /* Power or space goes at each write of the seal: the pack is as unsealed as before, its records are read, and it is
@@ -136,7 +149,7 @@ static void seal_torn_is_none(void)
         bool sealed;
         make_packs(399000);
         fault_set(at % 2 ? FAULT_SHORT : FAULT_WRITE, at / 2, ENOSPC, at % 2);
-        struct error err = seal_pack(packs, 1, end_of[1], none, &faulty_io);
+        struct error err = seal_pack(packs, 1, end_of[1], none, &faulty_io, NULL);
         bool whole = !err.code; /* short writes are gone on with */
         EXPECT(whole == (at % 2 == 1));
         error_release(&err);
@@ -147,7 +160,7 @@ static void seal_torn_is_none(void)
         EXPECT_ERROR(seal_read(packs, 1, &seal), ERROR_NOT_FOUND);
         EXPECT_OK(seal_scan(packs, 1, end_of[1], on_record, &seen, &sealed));
         EXPECT(!sealed);
-        EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+        EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
         EXPECT_OK(seal_read(packs, 1, &seal));
         EXPECT_OK(seal_verify(packs, 1, &seal));
         EXPECT_OK(seal_scan(packs, 1, end_of[1], on_record, &seen, &sealed));
@@ -163,7 +176,7 @@ static void seal_behind_void_bytes(void)
     make_packs(100);
     uint64_t size = file_size(scratch_path("packs/00000001.pack"));
     EXPECT(file_write_at(scratch_path("packs/00000001.pack"), size, "void, of no whole words", 23));
-    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
     EXPECT_OK(seal_read(packs, 1, &seal));
     EXPECT(seal.end == end_of[1] && seal.table == size + 24);
     EXPECT_OK(seal_verify(packs, 1, &seal));
@@ -176,7 +189,7 @@ static void seal_refuses_a_damaged_pack(void)
     struct seal seal;
     make_packs(100);
     EXPECT(file_flip(scratch_path("packs/00000001.pack"), 104 + 64 + 10)); /* a chunk's byte */
-    EXPECT_ERROR(seal_pack(packs, 1, end_of[1], none, &io_system), ERROR_DAMAGED);
+    EXPECT_ERROR(seal_pack(packs, 1, end_of[1], none, &io_system, NULL), ERROR_DAMAGED);
     EXPECT_ERROR(seal_read(packs, 1, &seal), ERROR_NOT_FOUND);
 }
 
@@ -187,7 +200,7 @@ static void seal_damaged_table_is_passed_over(void)
     struct seen seen = {0};
     bool sealed;
     make_packs(100);
-    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system));
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
     EXPECT_OK(seal_read(packs, 1, &seal));
     EXPECT(file_flip(scratch_path("packs/00000001.pack"), seal.table + 64 + 40));
     EXPECT_OK(seal_scan(packs, 1, end_of[1], on_record, &seen, &sealed));
@@ -198,9 +211,9 @@ static void seal_damaged_table_is_passed_over(void)
 
 static void wait_sealed(uint64_t count)
 {
-    for (int i = 0; i < 600 && archive_counts().sealed_packs < count; i++)
+    for (int i = 0; i < 600 && archive_stored().sealed < count; i++)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
-    EXPECT(archive_counts().sealed_packs >= count);
+    EXPECT(archive_stored().sealed >= count);
 }
 
 /* A record that is damaged after its pack was sealed is still in the table: a rebuild loses nothing but its bytes. */
@@ -222,7 +235,7 @@ static void seal_table_rebuilds_what_the_records_no_longer_say(void)
         builder_uid(&b, "1.2.3", "1.2.3.4", uid);
         r[i] = archive_send(&b, "CT1", true);
     }
-    uint64_t packs_made = archive_counts().packs;
+    uint64_t packs_made = archive_stored().packs;
     EXPECT(packs_made > 3);
     wait_sealed(packs_made - 1);
     EXPECT(archive_damage(true) == 0);
@@ -246,6 +259,7 @@ int main(void)
     RUN(seal_table_yields_every_logical_record);
     RUN(seal_verify_sees_every_flipped_byte);
     RUN(seal_chains_to_the_one_before);
+    RUN(seal_that_is_stopped_is_none);
     RUN(seal_torn_is_none);
     RUN(seal_behind_void_bytes);
     RUN(seal_refuses_a_damaged_pack);
