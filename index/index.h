@@ -261,7 +261,7 @@ struct error pacs_hour(struct pacs_txn *txn, uint32_t hour, struct hour_row *row
 
 struct pacs_counts {
     uint64_t patients, studies, series, instances, editions, duplicates, conflicts;
-    uint64_t bytes;        /* of the .dcm files shown */
+    uint64_t bytes;       /* of the .dcm files shown */
     uint64_t lsn;         /* the newest applied */
     uint64_t newest;      /* object id */
     uint64_t index_bytes; /* used pages */

@@ -414,8 +414,8 @@ static void seal_packs(struct writer *w)
         err = seal_read(w->pacs->packs, list[i].header.number, &seal);
         if (err.code == ERROR_NOT_FOUND) {
             error_release(&err);
-            err = seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io,
-                            &w->stop_sealing);
+            err =
+                seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io, &w->stop_sealing);
             if (!err.code)
                 err = seal_read(w->pacs->packs, list[i].header.number, &seal);
         }
