@@ -47,14 +47,26 @@ static bool same_prefix(const struct instance_record *a, const struct instance_r
            (!a->prefix_size || memcmp(a->prefix, b->prefix, a->prefix_size) == 0);
 }
 
+/* Which of several editions with the same data set is the one that came again: first the one with the same preamble
+ * and meta header, even if its bytes do not hold (it is to be healed, not to be stored beside itself). */
+static int rank(bool prefix, bool hold)
+{
+    return 1 + 2 * prefix + hold;
+}
+
+static int rank_of(const struct comparison *c)
+{
+    return c->same_as ? rank(c->same_prefix, c->same_holds) : 0;
+}
+
 static struct error take_same(struct pacs *pacs, const struct instance_row *row, const struct instance_record *theirs,
                               const struct instance_record *ours, struct comparison *c)
 {
     bool hold, prefix = same_prefix(ours, theirs);
-    if (c->same_as && !c->same_lost && (c->same_prefix || !prefix))
-        return NO_ERROR; /* one as good is known */
+    if (rank(prefix, true) <= rank_of(c))
+        return NO_ERROR;
     TRY(holds(pacs, ours, row->uid, &hold));
-    if (c->same_as && c->same_holds && !hold)
+    if (rank(prefix, hold) <= rank_of(c))
         return NO_ERROR;
     c->same_as = row->id;
     c->same_holds = hold;
@@ -74,12 +86,16 @@ static struct error take_same(struct pacs *pacs, const struct instance_row *row,
  * same syntax heals it. Anything else is another version. */
 static void take_damaged(const struct instance_row *row, const struct instance_record *theirs, struct comparison *c)
 {
-    if (c->same_as || row->syntax != syntax_by_uid(theirs->syntax)->code ||
+    bool fits = row->prefix_size == instance_record_prefix_size(theirs);
+    if (rank_of(c) >= rank(fits, false) || row->syntax != syntax_by_uid(theirs->syntax)->code ||
         row->size - row->prefix_size != theirs->data_size || row->digest != get_u64(theirs->sha256))
         return;
+    buf_clear(&c->chunks);
+    c->has_prefix = false;
     c->same_as = row->id;
     c->same_holds = false;
-    c->same_lost = row->prefix_size != instance_record_prefix_size(theirs);
+    c->same_lost = !fits;
+    c->same_prefix = fits; /* as far as its length tells */
 }
 
 /* ---- the same image in another syntax ---- */
