@@ -81,7 +81,7 @@ static struct error on_record(void *context, uint64_t number, const struct scan_
     advance(v, record_extent(record->header.length));
     if (!record->header.lsn)
         return NO_ERROR;
-    if (v->last_lsn && record->header.lsn > v->last_lsn + 1) {
+    if (record->header.lsn > v->last_lsn + 1) {
         snprintf(text, sizeof text, "pack %08llu: LSN %llu to %llu are missing before offset %llu",
                  (unsigned long long)number, (unsigned long long)v->last_lsn + 1,
                  (unsigned long long)record->header.lsn - 1, (unsigned long long)record->offset);
@@ -111,6 +111,16 @@ static void check_chain(struct verifying *v, uint64_t number, const struct seal 
     }
 }
 
+/* Packs are sealed after their successor took over: where the newest is sealed, that one is gone, even if nothing else
+ * tells of it. */
+static void tell_successor_gone(struct verifying *v, uint64_t number)
+{
+    char text[160];
+    snprintf(text, sizeof text, "pack %08llu is sealed, but the pack that followed it is gone",
+             (unsigned long long)number);
+    tell(v, true, text);
+}
+
 static struct error check_pack(struct verifying *v, const struct pack_info *pack, bool newest,
                                const struct meta_row *meta)
 {
@@ -131,6 +141,8 @@ static struct error check_pack(struct verifying *v, const struct pack_info *pack
         memcpy(v->seal, seal.sha256, sizeof v->seal);
     else if (pack->valid && pack->end) /* others were passed over by who seals */
         memset(v->seal, 0, sizeof v->seal);
+    if (sealed && newest)
+        tell_successor_gone(v, number);
     if (err.code == ERROR_DAMAGED)
         tell_error(v, &err);
     if (err.code == ERROR_NOT_FOUND)
@@ -166,14 +178,16 @@ static struct error check_packs(struct verifying *v, const struct pack_info *lis
     return NO_ERROR;
 }
 
-/* The newest packs may be gone, with all that would say so but the index. */
-static void check_last(struct verifying *v)
+/* The newest packs, or the end of the newest, may be gone, with all that would say so but the index. */
+static void check_last(struct verifying *v, const struct meta_row *meta)
 {
     char text[200];
     if (v->last_lsn >= v->applied)
         return;
-    snprintf(text, sizeof text, "the log ends with LSN %llu, but the index has known LSN %llu: the newest pack is gone",
-             (unsigned long long)v->last_lsn, (unsigned long long)v->applied);
+    snprintf(text, sizeof text,
+             "LSN %llu to %llu are lost: the index has known them up to pack %08llu, offset %llu, the log ends before",
+             (unsigned long long)v->last_lsn + 1, (unsigned long long)v->applied, (unsigned long long)meta->pack,
+             (unsigned long long)meta->end);
     tell(v, true, text);
 }
 
@@ -271,7 +285,7 @@ struct error pacs_verify(struct pacs *pacs, verify_finding finding, void *contex
     for (size_t i = 0; i < count; i++)
         v.all += list[i].file_size;
     CHECK(check_packs(&v, list, count, &meta));
-    check_last(&v);
+    check_last(&v, &meta);
     pacs_end(v.txn);
     v.txn = NULL;
     err = check_index(&v, meta.newest);

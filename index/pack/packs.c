@@ -91,7 +91,9 @@ static struct error pack_get(struct packs *packs, uint64_t number, struct open_p
     char path[PATH_MAX];
     packs_path(packs, number, path);
     *fd = packs->io->open(packs->io, path, O_RDONLY, 0);
-    struct error err = *fd < 0 ? error_system(errno, "%s: cannot open", path) : NO_ERROR;
+    struct error err = *fd >= 0          ? NO_ERROR
+                       : errno == ENOENT ? error_make(ERROR_DAMAGED, "%s: the pack is missing", path)
+                                         : error_system(errno, "%s: cannot open", path);
     if (!err.code && oldest) {
         if (oldest->number)
             packs->io->close(packs->io, oldest->fd);
@@ -291,7 +293,7 @@ struct error packs_list(struct packs *packs, struct pack_info **out, size_t *out
     for (size_t i = 0; i < count; i++) {
         struct pack_info key = {.header.number = list[i].header.previous};
         struct pack_info *before = list[i].valid && i ? bsearch(&key, list, i, sizeof *list, by_number) : NULL;
-        if (before && before->valid)
+        if (before)
             before->end = list[i].header.previous_end;
     }
     *out = list;
