@@ -27,6 +27,7 @@
 #define ARCHIVE_FORMAT 1
 #define RECOVERY_WAIT_MS 30000
 #define QUEUE_JOBS 64
+#define FOLLOW_TRIES 20
 
 /* RFC 3339, UTC, whole seconds. */
 static struct error take_time(void *target, const struct setting *row, const char *name, const char *value)
@@ -316,12 +317,13 @@ static struct error check_format(struct db *db)
     return err;
 }
 
-static struct error generation_open(struct pacs *pacs, bool write, struct generation **out)
+static struct error generation_try(struct pacs *pacs, bool write, struct generation **out, uint32_t *number)
 {
     struct generation *g = calloc(1, sizeof *g);
     if (!g)
         return error_make(ERROR_NO_MEMORY, "%s: out of memory", pacs->path);
     struct error err = recover_current(pacs, &g->number, &g->folder);
+    *number = g->number;
     if (!err.code)
         err = db_open(&g->db, g->folder, write, false);
     if (!err.code)
@@ -335,6 +337,25 @@ static struct error generation_open(struct pacs *pacs, bool write, struct genera
     g->users = 1;
     *out = g;
     return NO_ERROR;
+}
+
+/* A rebuild may switch and remove the one that is just being opened: then there is another to open. */
+static struct error generation_open(struct pacs *pacs, bool write, struct generation **out)
+{
+    for (int tries = 0;; tries++) {
+        uint32_t tried = 0, now = 0;
+        char *folder = NULL;
+        struct error err = generation_try(pacs, write, out, &tried);
+        if (!err.code || tries == FOLLOW_TRIES)
+            return err;
+        struct error none = recover_current(pacs, &now, &folder);
+        bool another = !none.code && now != tried;
+        error_release(&none);
+        free(folder);
+        if (!another)
+            return err;
+        error_release(&err);
+    }
 }
 
 static void generation_put(struct pacs *pacs, struct generation *g)
@@ -356,14 +377,18 @@ struct error pacs_follow(struct pacs *pacs)
     struct generation *g, *old;
     uint32_t number;
     char *folder;
-    TRY(recover_current(pacs, &number, &folder));
-    free(folder);
     pthread_mutex_lock(&pacs->follow_lock);
+    struct error err = recover_current(pacs, &number, &folder);
+    if (err.code) {
+        pthread_mutex_unlock(&pacs->follow_lock);
+        return err;
+    }
+    free(folder);
     pthread_mutex_lock(&pacs->index_lock);
     bool same = pacs->index->number == number;
     pthread_mutex_unlock(&pacs->index_lock);
     /* Never the same one twice in a process: closing the second would drop the locks of the first. */
-    struct error err = same ? NO_ERROR : generation_open(pacs, pacs->writer != NULL, &g);
+    err = same ? NO_ERROR : generation_open(pacs, pacs->writer != NULL, &g);
     if (!same && !err.code) {
         pthread_mutex_lock(&pacs->index_lock);
         old = pacs->index;
@@ -375,26 +400,38 @@ struct error pacs_follow(struct pacs *pacs)
     return err;
 }
 
-/* A reader finds an index that it must not believe: recover it if the lock is free and the folder ours, else wait for
- * who holds it. */
-static struct error wait_for_trust(struct pacs *pacs)
+/* What a reader needs, if it is whole and to be believed. */
+static struct error open_trusted(struct pacs *pacs)
 {
+    char path[PATH_MAX];
+    pacs_part(pacs, "run/clock", path);
+    TRY(recover_trusted(pacs));
+    TRY(clock_open(&pacs->clock, path, false));
+    struct error err = generation_open(pacs, false, &pacs->index);
+    if (err.code) {
+        clock_close(pacs->clock);
+        pacs->clock = NULL;
+    }
+    return err;
+}
+
+/* A reader that finds an index or a clock that it must not believe recovers it if the lock is free and the folder ours,
+ * else waits for who holds it. */
+static struct error open_read(struct pacs *pacs)
+{
+    bool recovered = false;
     for (int waited = 0;; waited += 100) {
-        struct error err = recover_trusted(pacs);
-        if (!err.code)
-            return NO_ERROR;
+        struct error err = open_trusted(pacs);
+        if (!err.code || recovered || (!recover_can_mend(err.code) && err.code != ERROR_RETRY))
+            return err;
         struct error locked = take_lock(pacs);
         if (!locked.code) {
-            char path[PATH_MAX];
             error_release(&err);
-            pacs_part(pacs, "run/clock", path);
-            err = clock_open(&pacs->clock, path, true); /* what was recovered is told to other mounts */
-            if (!err.code)
-                err = recover_index(pacs, false, NULL);
-            clock_close(pacs->clock);
-            pacs->clock = NULL;
+            err = recover_for_reader(pacs);
             release_lock(pacs);
-            return err;
+            TRY(err);
+            recovered = true;
+            continue;
         }
         bool busy = locked.code == ERROR_BUSY;
         error_release(&locked);
@@ -406,38 +443,12 @@ static struct error wait_for_trust(struct pacs *pacs)
     }
 }
 
-static struct error open_read(struct pacs *pacs)
-{
-    TRY(wait_for_trust(pacs));
-    char path[PATH_MAX];
-    pacs_part(pacs, "run/clock", path);
-    TRY(clock_open(&pacs->clock, path, false));
-    return generation_open(pacs, false, &pacs->index);
-}
-
-/* With an archive.conf of another archive no pack would be ours, and new ones would not belong to the old. */
-static struct error check_owner(struct pacs *pacs)
-{
-    struct pack_info *list = NULL;
-    size_t count = 0, ours = 0, foreign = 0;
-    TRY(packs_list(pacs->packs, &list, &count));
-    for (size_t i = 0; i < count; i++) {
-        ours += list[i].valid;
-        foreign += list[i].foreign;
-    }
-    free(list);
-    if (foreign && !ours)
-        return error_make(ERROR_REFUSED, "%s: archive.conf is of another archive: its uuid is not that of the packs",
-                          pacs->path);
-    return NO_ERROR;
-}
-
 static struct error open_write(struct pacs *pacs)
 {
     struct log_position position;
     char path[PATH_MAX];
     TRY(take_lock(pacs));
-    TRY(check_owner(pacs));
+    TRY(recover_check_owner(pacs));
     pacs_part(pacs, "run/clock", path);
     TRY(clock_open(&pacs->clock, path, true));
     TRY(pool_new(&pacs->pool, 0, QUEUE_JOBS));

@@ -272,6 +272,28 @@ static struct error publish(struct pacs *pacs)
     return err;
 }
 
+/* With an archive.conf of another archive no pack would be ours, and new ones would not belong to the old. */
+struct error recover_check_owner(struct pacs *pacs)
+{
+    struct pack_info *list = NULL;
+    size_t count = 0, ours = 0, foreign = 0;
+    TRY(packs_list(pacs->packs, &list, &count));
+    for (size_t i = 0; i < count; i++) {
+        ours += list[i].valid;
+        foreign += list[i].foreign;
+    }
+    free(list);
+    if (foreign && !ours)
+        return error_make(ERROR_REFUSED, "%s: archive.conf is of another archive: its uuid is not that of the packs",
+                          pacs->path);
+    return NO_ERROR;
+}
+
+bool recover_can_mend(enum error_code code)
+{
+    return code == ERROR_NOT_FOUND || code == ERROR_DAMAGED || code == ERROR_BROKEN;
+}
+
 /* A new archive has none: making its first index is nothing to report. */
 static bool has_packs(struct pacs *pacs)
 {
@@ -300,11 +322,25 @@ struct error recover_index(struct pacs *pacs, bool anew, struct log_position *po
         err = catch_up(pacs, folder, position);
     free(folder);
     /* What cannot be repaired is derived again; a full disk or a lack of memory is not mended by that. */
-    if (err.code == ERROR_NOT_FOUND || err.code == ERROR_DAMAGED || err.code == ERROR_BROKEN) {
+    if (recover_can_mend(err.code)) {
         if (!anew && has_packs(pacs))
             log_line(LOG_LEVEL_INFO, COMPONENT, "index is made anew from the packs (%s)", error_text(&err));
         error_release(&err);
         err = rebuild(pacs, position);
     }
     return err.code ? err : publish(pacs);
+}
+
+/* What a writer does at its start, under the lock: the clock is made whole, what was recovered is told to mounts. */
+struct error recover_for_reader(struct pacs *pacs)
+{
+    char path[PATH_MAX];
+    pacs_part(pacs, "run/clock", path);
+    TRY(recover_check_owner(pacs));
+    struct error err = clock_open(&pacs->clock, path, true);
+    if (!err.code)
+        err = recover_index(pacs, false, NULL);
+    clock_close(pacs->clock);
+    pacs->clock = NULL;
+    return err;
 }

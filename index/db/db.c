@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define IDLE_MAX 16
@@ -95,6 +96,42 @@ static struct error refuse_network(const char *folder)
     return NO_ERROR;
 }
 
+/* Reading a page that a cut file no longer has is SIGBUS. Whole means: as long as the newest state says. */
+static bool is_whole(const struct db *db, uint64_t *missing)
+{
+    struct stat st;
+    int fd;
+    mdb_env_get_fd(db->env, &fd);
+    uint64_t extent = db_extent_bytes(db), size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    *missing = size < extent ? extent - size : 0;
+    return !*missing;
+}
+
+/* LMDB does not write the last pages of a transaction where they were freed again in it: a file that is short for that
+ * reason gets a hole there, so that a short file is always a damaged one. */
+static void extend_file(const struct db *db)
+{
+    uint64_t missing;
+    int fd;
+    mdb_env_get_fd(db->env, &fd);
+    if (!is_whole(db, &missing) && ftruncate(fd, (off_t)db_extent_bytes(db)) != 0)
+        return; /* nobody reads those pages; the worst is an index made anew without need */
+}
+
+/* A writer that has just committed may be about to extend it: a few looks. */
+static struct error check_whole(const struct db *db)
+{
+    uint64_t missing = 0;
+    for (int looks = 0; looks < 10; looks++) {
+        if (is_whole(db, &missing))
+            return NO_ERROR;
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    return error_make(ERROR_DAMAGED,
+                      "%s/data.mdb: its last %llu bytes are missing; make it anew with 'pacsctl rebuild'", db->path,
+                      (unsigned long long)missing);
+}
+
 static struct error open_tables(struct db *db, bool write)
 {
     MDB_txn *txn;
@@ -108,7 +145,11 @@ static struct error open_tables(struct db *db, bool write)
         return failure(db, code, "cannot open its tables");
     }
     code = mdb_txn_commit(txn);
-    return code ? failure(db, code, "cannot commit") : NO_ERROR;
+    if (code)
+        return failure(db, code, "cannot commit");
+    if (write)
+        extend_file(db);
+    return NO_ERROR;
 }
 
 /* The umask takes bits away from what LMDB creates: the documented group reads and locks. */
@@ -152,6 +193,7 @@ struct error db_open(struct db **out, const char *folder, bool write, bool creat
         err = failure(db, code, "cannot open");
         goto out;
     }
+    CHECK(check_whole(db));
     if (write)
         set_modes(db);
     err = open_tables(db, write && create);
@@ -201,7 +243,7 @@ struct error db_sync(struct db *db)
     return code ? failure(db, code, "cannot sync") : NO_ERROR;
 }
 
-uint64_t db_extent_bytes(struct db *db)
+uint64_t db_extent_bytes(const struct db *db)
 {
     MDB_envinfo info;
     MDB_stat st;
@@ -298,7 +340,10 @@ struct error db_commit(struct db_txn *t)
     close_cursors(t);
     int code = mdb_txn_commit(t->txn);
     free(t);
-    return code ? failure(db, code, "cannot commit") : NO_ERROR;
+    if (code)
+        return failure(db, code, "cannot commit");
+    extend_file(db);
+    return NO_ERROR;
 }
 
 void db_abort(struct db_txn *t)

@@ -50,7 +50,7 @@ struct slice {
 };
 
 /* Opens `folder`/data.mdb. Read-only needs write access to the lock file all the same, unless the file system is
- * read-only. ERROR_REFUSED: a network file system. Never open what is not trusted (trust.h). */
+ * read-only. ERROR_REFUSED: a network file system. ERROR_DAMAGED: not LMDB, or shorter than its state says. Never open what is not trusted (trust.h). */
 struct error db_open(struct db **db, const char *folder, bool write, bool create);
 void db_close(struct db *db); /* no transaction may live */
 /* Descriptor of the data file, for checkpoints. */
@@ -58,7 +58,7 @@ int db_fd(const struct db *db);
 /* Makes all that is committed durable. Beside writers. */
 struct error db_sync(struct db *db);
 /* Bytes of the file up to the last page ever used. */
-uint64_t db_extent_bytes(struct db *db);
+uint64_t db_extent_bytes(const struct db *db);
 /* The same less the pages that are free for use. */
 uint64_t db_used_bytes(struct db_txn *txn);
 size_t db_page_size(struct db *db);
