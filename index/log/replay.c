@@ -2,7 +2,10 @@
  *
  * Every pack but the newest ends where its successor says; the newest, and one whose successor lost its header, ends by
  * the rule of pack_find_end(). Within a pack bad records before its end are damage: reported, fenced, the rest is read.
- * So is a damaged pack header: it holds nothing that the records need. */
+ * So is a damaged pack header: it holds nothing that the records need.
+ *
+ * A record that cannot be applied (what it stands on is damaged) leaves nothing behind: the transaction in which it
+ * failed is dropped and all since the last commit is folded again without it. */
 #include "index/log/replay.h"
 
 #include "index/fold/fold.h"
@@ -19,11 +22,14 @@ struct replaying {
     struct db_txn *txn;
     unsigned records;
     uint64_t done, all;
+    struct buf refused; /* LSNs of records that could not be applied, u64 each */
+    uint64_t quiet;     /* while folding again: up to this LSN all has been told */
+    bool again;
 };
 
 static void finding(struct replaying *r, bool damage, const char *text)
 {
-    if (r->options->finding)
+    if (r->options->finding && !r->quiet)
         r->options->finding(r->options->context, damage, text);
 }
 
@@ -74,6 +80,39 @@ static struct error commit(struct replaying *r)
     return db_commit(txn);
 }
 
+/* Passes over a record: the state says that it was seen. */
+static void pass(struct meta_row *meta, const struct record_header *header, const struct fold_place *place)
+{
+    meta->lsn = header->lsn;
+    meta->time_ns = header->time_ns;
+    meta->pack = place->pack;
+    meta->end = place->end;
+}
+
+static bool is_refused(const struct replaying *r, uint64_t lsn)
+{
+    for (size_t at = 0; at < r->refused.size; at += 8)
+        if (get_u64(r->refused.data + at) == lsn)
+            return true;
+    return false;
+}
+
+/* What it stands on is damaged: told, and the rest goes on without it. The failure of the walk that begins again. */
+static struct error refuse(struct replaying *r, uint64_t lsn, struct error *why)
+{
+    finding(r, true, error_text(why));
+    error_release(why);
+    buf_u64(&r->refused, lsn);
+    TRY(buf_error(&r->refused));
+    db_abort(r->txn);
+    r->txn = NULL;
+    r->records = 0;
+    fold_reset(r->fold);
+    r->quiet = lsn;
+    r->again = true;
+    return error_make(ERROR_RETRY, "record of LSN %llu is passed over", (unsigned long long)lsn);
+}
+
 static struct error on_record(void *context, uint64_t pack, const struct scan_record *record)
 {
     struct replaying *r = context;
@@ -91,16 +130,15 @@ static struct error on_record(void *context, uint64_t pack, const struct scan_re
         finding(r, true, text);
     }
     struct fold_place place = {pack, record->offset, record->offset + record_extent(record->header.length)};
-    struct error err = fold_apply(r->fold, &record->header, &place, record->payload, (size_t)record->header.length);
-    if (err.code == ERROR_DAMAGED || err.code == ERROR_NOT_FOUND) {
-        /* What it stands on is damaged: told, and the rest goes on. */
-        finding(r, true, error_text(&err));
-        error_release(&err);
-        meta->lsn = record->header.lsn;
-        meta->time_ns = record->header.time_ns;
-        meta->pack = place.pack;
-        meta->end = place.end;
+    if (record->header.lsn >= r->quiet)
+        r->quiet = 0;
+    if (is_refused(r, record->header.lsn)) {
+        pass(meta, &record->header, &place);
+        return commit(r); /* what comes next has no need to fold the records before again */
     }
+    struct error err = fold_apply(r->fold, &record->header, &place, record->payload, (size_t)record->header.length);
+    if (err.code == ERROR_DAMAGED || err.code == ERROR_NOT_FOUND)
+        err = refuse(r, record->header.lsn, &err);
     TRY(err);
     if (++r->records >= TRANSACTION_RECORDS)
         return commit(r);
@@ -165,10 +203,11 @@ static struct error check_present(const struct meta_row *meta, size_t count)
         (unsigned long long)meta->pack);
 }
 
-struct error log_replay(const struct replay_options *options, struct log_position *position)
+/* From the state of the index to the end of the log. */
+static struct error walk(struct replaying *r, struct log_position *position)
 {
+    const struct replay_options *options = r->options;
     struct error err = NO_ERROR;
-    struct replaying r = {.options = options};
     struct pack_info *list = NULL;
     struct meta_row meta;
     size_t count = 0, last = 0;
@@ -176,13 +215,13 @@ struct error log_replay(const struct replay_options *options, struct log_positio
     TRY(start_of(options, &meta));
     /* Also where that pack is lost: its number is not given again, since rows point into it. */
     *position = (struct log_position){.pack = meta.pack, .end = meta.end};
-    TRY(fold_new(&r.fold));
     CHECK(packs_list(options->packs, &list, &count));
     CHECK(check_present(&meta, count));
+    r->done = r->all = 0;
     for (size_t i = 0; i < count; i++) {
         if (list[i].valid)
             last = i;
-        r.all += list[i].file_size;
+        r->all += list[i].file_size;
     }
     for (size_t i = 0; i < count; i++) {
         const struct pack_info *pack = &list[i];
@@ -190,28 +229,45 @@ struct error log_replay(const struct replay_options *options, struct log_positio
         if (!pack->valid) {
             char text[256];
             snprintf(text, sizeof text, "pack %08llu: %s", (unsigned long long)number, pack->why);
-            finding(&r, (i < last || pack->headless) && !pack_given_up(pack), text);
+            finding(r, (i < last || pack->headless) && !pack_given_up(pack), text);
         }
         uint64_t from = number == meta.pack ? meta.end : 0;
         if (number >= meta.pack && (pack->valid || pack->headless)) {
-            CHECK(end_of(&r, pack, from, &end));
-            CHECK(replay_pack(&r, pack, from, end));
+            CHECK(end_of(r, pack, from, &end));
+            CHECK(replay_pack(r, pack, from, end));
             /* A header that was never whole is no pack that a successor could state. */
             if (pack->valid || end > PACK_HEADER_MIN)
                 *position = (struct log_position){.pack = number, .end = end};
         }
-        r.done += pack->file_size;
+        r->done += pack->file_size;
         if (options->progress)
-            options->progress(options->context, r.done, r.all);
+            options->progress(options->context, r->done, r->all);
     }
-    CHECK(commit(&r));
+    CHECK(commit(r));
     CHECK(start_of(options, &meta));
     position->lsn = meta.lsn;
     position->time_ns = meta.time_ns;
 out:
-    if (r.txn)
-        db_abort(r.txn);
-    fold_free(r.fold);
+    if (r->txn)
+        db_abort(r->txn);
+    r->txn = NULL;
     free(list);
+    return err;
+}
+
+struct error log_replay(const struct replay_options *options, struct log_position *position)
+{
+    struct replaying r = {.options = options};
+    struct error err;
+    TRY(fold_new(&r.fold));
+    buf_init(&r.refused);
+    do {
+        r.again = false;
+        err = walk(&r, position);
+        if (r.again)
+            error_release(&err);
+    } while (r.again);
+    buf_release(&r.refused);
+    fold_free(r.fold);
     return err;
 }

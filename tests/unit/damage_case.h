@@ -319,15 +319,21 @@ static inline bool damage_hits_edition(const struct harm *h, const struct damage
     return false;
 }
 
-/* Whether bytes are harmed that anybody needs. Padding, a barrier and a seal can be lost without a loss; what lies
- * behind everything belongs to nobody. */
+/* Whether bytes are harmed that anybody needs. Padding, a barrier and a seal can be lost without a loss, and without its
+ * seal a table is void; what lies behind everything belongs to nobody. */
 static inline bool damage_hits_any(const struct harm *h)
 {
-    for (size_t i = 0; i < whole.record_count; i++)
-        if (whole.records[i].header.type != RECORD_BARRIER && whole.records[i].header.type != RECORD_SEAL &&
-            damage_hits(h, &whole.records[i]))
+    bool seal = false, table = false;
+    for (size_t i = 0; i < whole.record_count; i++) {
+        uint8_t type = whole.records[i].header.type;
+        if (!damage_hits(h, &whole.records[i]) || type == RECORD_BARRIER)
+            continue;
+        if (type != RECORD_SEAL && type != RECORD_TABLE)
             return true;
-    return h->from < PACK_HEADER_MIN;
+        seal |= type == RECORD_SEAL;
+        table |= type == RECORD_TABLE;
+    }
+    return h->from < PACK_HEADER_MIN || (table && !seal);
 }
 
 /* ---- checks, in the child ---- */

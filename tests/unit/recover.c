@@ -109,14 +109,18 @@ static void recover_from_any_state_of_the_index(void)
     }
 }
 
-/* Appends `count` records that say a data set came again, behind everything, without the index hearing of it. */
-static void append_duplicates(uint64_t id, unsigned count)
+struct run {
+    enum record_type type;
+    const struct instance_record *record;
+    unsigned count; /* equal records; 0 ends the list */
+};
+
+/* Appends records behind everything, without the index hearing of it. */
+static void append_records(const struct run *runs)
 {
-    struct instance_record record = {.verdict = INGEST_DUPLICATE, .supersedes = id};
     struct pack_info *list;
     struct packs *packs;
     struct log *more;
-    struct buf payload;
     struct log_place place;
     struct pacs_txn *txn;
     struct meta_row meta = {0};
@@ -135,18 +139,70 @@ static void append_duplicates(uint64_t id, unsigned count)
     struct log_position at = {list[packs_count - 1].header.number, end, meta.lsn, meta.time_ns};
     free(list);
     packs_free(packs);
-    buf_init(&payload);
-    instance_record_write(&payload, &record);
     EXPECT_OK(log_new(&more, scratch_path("archive/packs"), uuid, &io_system, UINT64_C(1) << 40, &at));
     EXPECT_OK(log_open_group(more));
-    struct iovec part = {payload.data, payload.size};
-    struct error err = NO_ERROR;
-    for (unsigned i = 0; i < count && !err.code; i++)
-        err = log_append(more, RECORD_DUPLICATE, true, &part, 1, &place);
-    EXPECT_OK(err);
-    EXPECT_OK(log_sync(more));
+    for (; runs->count; runs++) {
+        struct buf payload;
+        struct error err = NO_ERROR;
+        buf_init(&payload);
+        instance_record_write(&payload, runs->record);
+        struct iovec part = {payload.data, payload.size};
+        for (unsigned i = 0; i < runs->count && !err.code; i++)
+            err = log_append(more, runs->type, true, &part, 1, &place);
+        EXPECT_OK(err);
+        EXPECT_OK(log_sync(more));
+        buf_release(&payload);
+    }
     log_free(more);
-    buf_release(&payload);
+}
+
+static void append_duplicates(uint64_t id, unsigned count)
+{
+    struct instance_record record = {.verdict = INGEST_DUPLICATE, .supersedes = id};
+    append_records((const struct run[]){{RECORD_DUPLICATE, &record, count}, {0}});
+}
+
+/* A record that stands on what is not there fails when it has half been applied: the folder that it makes, the patient.
+ * Nothing of it stays, by whatever way the index is made, and what comes before and behind it is there. */
+static void recover_record_that_cannot_be_applied_leaves_nothing(void)
+{
+    for (unsigned made = 0; made < 4; made++) {
+        struct buf replayed, rebuilt;
+        buf_init(&replayed);
+        buf_init(&rebuilt);
+        begin();
+        struct ingest_result first = send_number(0);
+        struct instance_record record = {
+            .verdict = INGEST_STORED,
+            .syntax = BUILDER_EXPLICIT,
+            .folder = {9000, 901, made > 0, "Half"},
+            .patient = {9001, 1, made > 1, made > 1 ? "Half made" : ""},
+            .study = {9002, 1, made > 2, made > 2 ? "study" : ""},
+            .series = {9003, 1, false, ""},
+            .instance = {9004, 1, true, "0001"},
+            .patient_key = "half",
+            .flags = INSTANCE_SHOWN,
+        };
+        if (!made)
+            record.folder.name = "";
+        struct instance_record again = {.verdict = INGEST_DUPLICATE, .supersedes = first.id};
+        append_records((const struct run[]){{RECORD_INSTANCE, &record, 1},
+                                            {RECORD_DUPLICATE, &again, 3},
+                                            {RECORD_INSTANCE, &record, 2},
+                                            {RECORD_DUPLICATE, &again, 1},
+                                            {0}});
+        archive_open(PACS_WRITE);
+        EXPECT(archive_counts().patients == 1 && archive_counts().duplicates == 4 && archive_counts().lsn == 8);
+        struct ingest_result last = send_number(1);
+        EXPECT(last.verdict == INGEST_STORED && last.lsn == 9);
+        archive_dump(&replayed);
+        EXPECT(!strstr(buf_string(&replayed), "Half"));
+        archive_reopen(PACS_REBUILD);
+        archive_dump(&rebuilt);
+        EXPECT_TEXT(buf_string(&rebuilt), buf_string(&replayed));
+        buf_release(&replayed);
+        buf_release(&rebuilt);
+    }
 }
 
 /* The power goes while a restart replays: the checkpoint of before is still whole (C1), also where the replay was long
@@ -302,6 +358,7 @@ static void recover_ids_of_damaged_records_are_not_given_again(void)
 int main(void)
 {
     RUN(recover_from_any_state_of_the_index);
+    RUN(recover_record_that_cannot_be_applied_leaves_nothing);
     RUN(recover_cut_while_it_replays);
     RUN(recover_damaged_first_record_costs_its_own_image);
     RUN(recover_version_of_a_damaged_record_is_shown);
