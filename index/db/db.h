@@ -50,7 +50,8 @@ struct slice {
 };
 
 /* Opens `folder`/data.mdb. Read-only needs write access to the lock file all the same, unless the file system is
- * read-only. ERROR_REFUSED: a network file system. ERROR_DAMAGED: not LMDB, or shorter than its state says. Never open what is not trusted (trust.h). */
+ * read-only. ERROR_REFUSED: a network file system. ERROR_DAMAGED: not LMDB, or shorter than its state says. Never open
+ * what is not trusted (checkpoint.h). */
 struct error db_open(struct db **db, const char *folder, bool write, bool create);
 void db_close(struct db *db); /* no transaction may live */
 /* Descriptor of the data file, for checkpoints. */

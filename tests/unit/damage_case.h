@@ -137,9 +137,9 @@ static inline void damage_send_jpeg(struct builder *b)
 
 static inline void damage_wait_for_seals(uint64_t count)
 {
-    for (int i = 0; i < 1000 && archive_counts().sealed_packs < count; i++)
+    for (int i = 0; i < 1000 && archive_stored().sealed < count; i++)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
-    EXPECT(archive_counts().sealed_packs >= count);
+    EXPECT(archive_stored().sealed >= count);
 }
 
 static inline void damage_fill(void)
@@ -178,7 +178,7 @@ static inline void damage_fill(void)
         damage_send(&b, i, 4, 4);
     builder_release(&b);
     archive_reopen(PACS_WRITE);
-    damage_wait_for_seals(archive_counts().packs - 1);
+    damage_wait_for_seals(archive_stored().packs - 1);
 }
 
 /* ---- what there is ---- */
