@@ -27,7 +27,7 @@
 struct damage_record {
     struct record_header header;
     uint64_t pack, offset;
-    uint64_t dictionary; /* of a chunk: LSN */
+    uint64_t dictionary; /* of a chunk: the one that it needs; of a DICTIONARY: the one that it holds */
 };
 
 struct damage_edition {
@@ -193,6 +193,11 @@ static inline struct error damage_on_record(void *context, uint64_t number, cons
     *r = (struct damage_record){.header = record->header, .pack = number, .offset = record->offset};
     if (record->header.type == RECORD_CHUNK && record->payload)
         r->dictionary = chunk_header_read(record->payload).dictionary;
+    struct field_view copy;
+    if (record->header.type == RECORD_DICTIONARY)
+        r->dictionary = field_find(record->payload, (size_t)record->header.length, FIELD_COPY_OF, &copy)
+                            ? get_u64(copy.value)
+                            : record->header.lsn;
     return NO_ERROR;
 }
 
@@ -285,6 +290,16 @@ static inline bool damage_hits(const struct harm *h, const struct damage_record 
     return r->pack == h->pack && r->offset < h->to && r->offset + RECORD_HEADER_SIZE + r->header.length > h->from;
 }
 
+/* Every record that holds it. */
+static inline bool damage_hits_dictionary(const struct harm *h, uint64_t lsn)
+{
+    for (size_t i = 0; i < whole.record_count; i++)
+        if (whole.records[i].header.type == RECORD_DICTIONARY && whole.records[i].dictionary == lsn &&
+            !damage_hits(h, &whole.records[i]))
+            return false;
+    return true;
+}
+
 static inline bool damage_hits_place(const struct harm *h, uint64_t pack, uint64_t offset)
 {
     for (size_t i = 0; i < whole.record_count; i++) {
@@ -293,10 +308,7 @@ static inline bool damage_hits_place(const struct harm *h, uint64_t pack, uint64
             continue;
         if (damage_hits(h, r))
             return true;
-        for (size_t j = 0; r->dictionary && j < whole.record_count; j++)
-            if (whole.records[j].header.lsn == r->dictionary && whole.records[j].header.type == RECORD_DICTIONARY)
-                return damage_hits(h, &whole.records[j]);
-        return false;
+        return r->dictionary && damage_hits_dictionary(h, r->dictionary);
     }
     EXPECT(!"a place that is no record");
     return false;
