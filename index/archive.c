@@ -160,7 +160,7 @@ static struct error make_folder(const char *path, const char *part)
     return NO_ERROR;
 }
 
-static struct error conf_write(const char *path, const struct archive_conf *conf)
+static struct error conf_write(const char *path, const struct archive_conf *conf, const struct io_ops *io)
 {
     struct buf text;
     char created[32];
@@ -178,7 +178,7 @@ static struct error conf_write(const char *path, const struct archive_conf *conf
         conf->series_name, conf->instance_name, (long long)conf->quiet_ms);
     struct error err = buf_error(&text);
     if (!err.code)
-        err = io_replace(&io_system, path, "archive.conf", text.data, text.size, 0640);
+        err = io_replace(io, path, "archive.conf", text.data, text.size, 0640);
     buf_release(&text);
     return err;
 }
@@ -243,6 +243,11 @@ static struct error check_empty(const char *path)
 
 struct error pacs_init(const char *path, const struct archive_conf *given)
 {
+    return pacs_init_over(path, given, &io_system);
+}
+
+struct error pacs_init_over(const char *path, const struct archive_conf *given, const struct io_ops *io)
+{
     static const struct archive_conf none;
     struct archive_conf conf;
     struct error err = conf_fill(&conf, given ? given : &none);
@@ -257,12 +262,12 @@ struct error pacs_init(const char *path, const struct archive_conf *given)
     CHECK(make_folder(path, "index"));
     CHECK(make_folder(path, "quarantine"));
     CHECK(make_folder(path, "run"));
-    CHECK(conf_write(path, &conf));
+    CHECK(conf_write(path, &conf, io));
     struct pacs *pacs;
     struct pacs_options options = pacs_options_default();
     options.mode = PACS_WRITE;
     options.cache_bytes = 1 << 20;
-    CHECK(pacs_open(&pacs, path, &options));
+    CHECK(pacs_open_over(&pacs, path, &options, io));
     pacs_close(pacs);
 out:
     conf_release(&conf);

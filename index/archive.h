@@ -49,8 +49,10 @@ struct pacs_txn {
     struct pacs *pacs;
 };
 
-/* pacs_open() over another seam than io_system: what recovery, log, checkpoints and seals write goes through `io`,
- * which lives as long as the archive is open. For tests that put faults behind it. */
+/* pacs_init() and pacs_open() over another seam than io_system: what recovery, log, checkpoints, seals and
+ * configuration write goes through `io`, which lives as long as the archive is open. For tests that put faults behind
+ * it. */
+struct error pacs_init_over(const char *path, const struct archive_conf *conf, const struct io_ops *io);
 struct error pacs_open_over(struct pacs **pacs, const char *path, const struct pacs_options *options,
                             const struct io_ops *io);
 
