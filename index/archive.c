@@ -448,12 +448,25 @@ static struct error open_read(struct pacs *pacs)
     }
 }
 
+/* The archive's own name and those in it: without them a power cut takes all, however well the packs were synced. Not
+ * at `init` alone, which may have been cut short. A parent that is not ours to read is left alone. */
+static struct error sync_names(const struct pacs *pacs)
+{
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", pacs->path);
+    char *slash = strrchr(parent, '/');
+    slash[slash == parent] = 0;
+    TRY(io_sync_folder(pacs->io, pacs->path));
+    return access(parent, R_OK) == 0 ? io_sync_folder(pacs->io, parent) : NO_ERROR;
+}
+
 static struct error open_write(struct pacs *pacs)
 {
     struct log_position position;
     char path[PATH_MAX];
     TRY(take_lock(pacs));
     TRY(recover_check_owner(pacs));
+    TRY(sync_names(pacs));
     pacs_part(pacs, "run/clock", path);
     TRY(clock_open(&pacs->clock, path, true));
     TRY(pool_new(&pacs->pool, 0, QUEUE_JOBS));
