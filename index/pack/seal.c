@@ -150,6 +150,16 @@ static void seal_bytes(uint8_t to[SEAL_SIZE], const struct seal *seal)
     memcpy(to + 80, seal->sha256, 32);
 }
 
+/* After a failure the cache shows a seal that the disk does not have: it is dropped, so that none is believed. */
+static struct error sync_part(struct sealing *s)
+{
+    if (s->io->fdatasync(s->io, s->fd) == 0)
+        return NO_ERROR;
+    struct error err = error_system(errno, "%s: cannot sync", s->path), ignored = packs_settle(s->packs, s->number);
+    error_release(&ignored);
+    return err;
+}
+
 struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
                        const struct io_ops *io, const _Atomic bool *stop)
 {
@@ -179,11 +189,11 @@ struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const
         goto out;
     }
     CHECK(flush_table(&s));
+    CHECK(sync_part(&s));
     CHECK(file_sha256(packs, number, s.offset, previous, stop, s.seal.sha256));
     seal_bytes(payload, &s.seal);
     CHECK(append_record(&s, RECORD_SEAL, payload, sizeof payload));
-    if (io->fdatasync(io, s.fd) != 0)
-        err = error_system(errno, "%s: cannot sync", s.path);
+    CHECK(sync_part(&s));
 out:
     buf_release(&s.raw);
     if (io->close(io, s.fd) != 0 && !err.code)

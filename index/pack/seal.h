@@ -5,6 +5,10 @@
  * number of TABLE records, u64 logical records, u64 first LSN, u64 last LSN, 32 bytes: the seal of the pack before it
  * (zeros if there is none or it has none), 32 bytes: SHA-256 over that and all bytes of the file before the SEAL
  * record's header. The table lets a rebuild read one sequential stretch instead of hopping through gigabytes.
+ *
+ *  E1  All that a seal covers is durable before the seal is written: a power cut keeps sectors in any order, and a seal
+ *      that reads must be true all the same.                                        seal_waits_for_what_it_covers
+ *  E2  A seal states the one before it only when that one is durable (index/log/writer.c).             fault_simulate
  */
 #ifndef INDEX_PACK_SEAL_H
 #define INDEX_PACK_SEAL_H

@@ -168,6 +168,21 @@ static void seal_torn_is_none(void)
     }
 }
 
+/* E1: tables that are not durable get no seal, which a power cut could keep without them. */
+static void seal_waits_for_what_it_covers(void)
+{
+    struct seal seal;
+    make_packs(100);
+    fault_set(FAULT_SYNC, 0, EIO, false);
+    EXPECT_ERROR(seal_pack(packs, 1, end_of[1], none, &faulty_io, NULL), ERROR_BROKEN);
+    EXPECT(fault_plan.hits == 1);
+    fault_clear();
+    EXPECT_ERROR(seal_read(packs, 1, &seal), ERROR_NOT_FOUND);
+    EXPECT_OK(seal_pack(packs, 1, end_of[1], none, &io_system, NULL));
+    EXPECT_OK(seal_read(packs, 1, &seal));
+    EXPECT_OK(seal_verify(packs, 1, &seal));
+}
+
 static void seal_behind_void_bytes(void)
 {
     struct seal seal;
@@ -261,6 +276,7 @@ int main(void)
     RUN(seal_chains_to_the_one_before);
     RUN(seal_that_is_stopped_is_none);
     RUN(seal_torn_is_none);
+    RUN(seal_waits_for_what_it_covers);
     RUN(seal_behind_void_bytes);
     RUN(seal_refuses_a_damaged_pack);
     RUN(seal_damaged_table_is_passed_over);
