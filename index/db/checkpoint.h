@@ -9,6 +9,9 @@
  *      the folder;                                                         checkpoint_save
  *   4. only then is the previous pin let go.                               checkpoint_release
  *  C1  At any moment the pages of the state that `checkpoint` names are in the file, synced, and not used again.
+ *      [checkpoint_survives_later_pages_of_any_age, checkpoint_old_one_holds_until_the_new_one_is_saved,
+ *      recover_cut_while_it_replays; what a cut leaves of the files: cut_while_the_checkpoint_is_written,
+ *      checkpoint_torn, stamp_torn, cut_while_the_index_is_switched of tests/unit/recover_rule.c]
  * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became
  * of later pages, and the log is replayed from its place.
  *

@@ -7,13 +7,19 @@
  *     +------------------------+<-----------------------------------------------------+ log_close_pack (size reached)
  *
  *  L1  A pack takes records only after its header, which states the pack before it and where that one ends, is synced
- *      together with the folder.
- *  L2  A pack is synced before its successor is made.
+ *      together with the folder. [log_no_space_at_pack_creation, successor_of_no_bytes, successor_with_a_torn_header,
+ *      successor_without_records, packs_list_chain]
+ *  L2  A pack is synced before its successor is made. [log_pack_switch_states_the_end]
  *  L3  After a failed write or sync nothing behind the last proven offset is believed: the pack ends there, LSNs given
  *      since are given again, the next append makes a new pack. No byte is read back to find out. A pack that has no
- *      proven record is removed.
- *  L4  Packs of an earlier run are never appended to.
- *  L5  LSNs of logical records are consecutive; their times never decrease.
+ *      proven record is removed. [log_failed_group_ends_the_pack, log_torn_tail_is_void,
+ *      log_failed_sync_of_a_full_pack_is_final, failed_sync_then_successor, lsn_written_twice,
+ *      lsn_written_twice_in_packs_of_two_tries]
+ *  L4  Packs of an earlier run are never appended to. [log_restart_never_appends, successor_without_records]
+ *  L5  LSNs of logical records are consecutive; their times never decrease. [log_dropped_group_leaves_no_gap,
+ *      log_fault_at_every_call, log_times_never_decrease, lsn_written_twice]
+ * Names in brackets are cases of tests/unit/log.c, pack_scan.c and recover_rule.c; tests/faults tries all of them at
+ * every call.
  */
 #ifndef INDEX_LOG_LOG_H
 #define INDEX_LOG_LOG_H

@@ -7,9 +7,11 @@
  *   3. commit the index, unsynced                   cut before: the log is ahead, a replay folds it
  *   4. publish the clock                            cut before: mounts hear of it with the next group
  *   5. answer each request                          cut before: the sender sends again: a duplicate
- *  W1  No answer before 2 and 3 have succeeded.
+ *  W1  No answer before 2 and 3 have succeeded. [writer_answers_after_it_can_be_found, writer_power_goes]
  *  W2  A failed 2 ends the pack (log_fail), the index transaction is aborted, all requests of the group are refused.
+ *      [writer_fault_at_every_call, failed_sync_then_successor]
  *  W3  A failed 3 (a full disk) revokes the group: the pack ends before it (log_revoke), all requests are refused.
+ *      [fault_simulate, plan work, calls index-write]
  * After W2 and W3 a new pack states the end at once (begin_successor). A crash before it does, or a disk that takes
  * none, brings a revoked group back: kept though refused, which harms nobody.
  * 50 ms after the last group a BARRIER proves it; checkpoints follow growth, time and idleness.

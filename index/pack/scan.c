@@ -4,11 +4,20 @@
  * pack and offset, its length is within RECORD_PAYLOAD_MAX and the pack's end, and the payload has its checksum.
  *
  *  S1  A record before the durable point D that is not valid is damage: reported and fenced, what follows is read.
+ *      [damage_before_D_header, damage_before_D_payload, damage_of_the_first, checkpoint_proves,
+ *      damage_before_the_durable_point, pack_scan_unreadable_sector_costs_its_record_alone]
  *
  *  S2  From D on, records count up to the first that is not valid or cannot be read: that is END, all beyond is void.
+ *      [torn_tail, good_records_beyond_a_bad_one, bad_record_right_at_D, nothing_proves, file_ends_*, zeros_*,
+ *      stale_record_behind, stale_blocks_of_another_*, noise_behind_the_end, whole_tail,
+ *      pack_scan_end_at_an_unreadable_sector]
  *
  *  S3  `synced` of a valid header proves what lies before it, wherever the header itself stands: a good header far
  *      behind a bad record moves D only as far as its own `synced`.
+ *      [good_header_far_behind_a_bad_record, the_proof_itself_has_a_bad_payload, the_proof_is_lost,
+ *      synced_beyond_itself]
+ *
+ * Names in brackets are cases of tests/unit/pack_scan.c and recover_rule.c.
  *
  * The file is read through one window; payloads that nobody asked for are passed over. */
 #include "codecs/chunk/chunk.h"

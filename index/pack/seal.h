@@ -7,8 +7,10 @@
  * record's header. The table lets a rebuild read one sequential stretch instead of hopping through gigabytes.
  *
  *  E1  All that a seal covers is durable before the seal is written: a power cut keeps sectors in any order, and a seal
- *      that reads must be true all the same.                                        seal_waits_for_what_it_covers
- *  E2  A seal states the one before it only when that one is durable (index/log/writer.c).             fault_simulate
+ *      that reads must be true all the same. [seal_waits_for_what_it_covers, cut_between_pack_switch_and_seal,
+ *      cut_in_the_table_of_a_seal, cut_in_the_seal]
+ *  E2  A seal states the one before it only when that one is durable (index/log/writer.c). [fault_simulate, plan crowd,
+ *      calls seal-sync]
  */
 #ifndef INDEX_PACK_SEAL_H
 #define INDEX_PACK_SEAL_H
