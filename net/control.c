@@ -18,14 +18,20 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define SLOTS (CONTROL_CONNECTIONS_MAX + 8) /* the surplus is for evicted ones that have not ended yet */
 
 struct connection {
     struct control_server *server;
     pthread_t thread;
     int fd;
     unsigned uid;
-    bool used, done; /* guarded by the server's mutex */
+    bool used; /* this and all below are guarded by the server's mutex */
+    bool done;
+    bool evicted;      /* shut down to make room, and not counted any more */
+    int64_t waiting_s; /* since when for a request; 0: one is served */
 };
 
 struct control_server {
@@ -38,7 +44,7 @@ struct control_server {
     int stop; /* eventfd: readable when everything is to end */
     pthread_t thread;
     pthread_mutex_t mutex;
-    struct connection connections[CONTROL_CONNECTIONS_MAX]; /* only the accepting thread uses and reuses them */
+    struct connection connections[SLOTS]; /* only the accepting thread uses and reuses them */
 };
 
 static void signal_event(int fd)
@@ -83,11 +89,27 @@ static struct error answer(const struct control_request *request)
     return err;
 }
 
-static bool wait_for_request(const struct connection *self)
+static int64_t now_s(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static void note_waiting(struct connection *self, int64_t since_s)
+{
+    pthread_mutex_lock(&self->server->mutex);
+    self->waiting_s = since_s;
+    pthread_mutex_unlock(&self->server->mutex);
+}
+
+static bool wait_for_request(struct connection *self)
+{
+    note_waiting(self, now_s());
     struct pollfd polled[2] = {{.fd = self->fd, .events = POLLIN}, {.fd = self->server->stop, .events = POLLIN}};
     while (poll(polled, 2, -1) < 0)
         ;
+    note_waiting(self, 0);
     return !polled[1].revents;
 }
 
@@ -117,8 +139,8 @@ static void *connection_thread(void *context)
     if (packet)
         serve(self, packet);
     free(packet);
-    close(self->fd);
     pthread_mutex_lock(&self->server->mutex);
+    close(self->fd);
     self->done = true;
     pthread_mutex_unlock(&self->server->mutex);
     signal_event(self->server->wake);
@@ -135,6 +157,34 @@ static void refuse(int fd, enum error_code code, const char *text)
     close(fd);
 }
 
+/* A slot for a newcomer. Where all are taken, the connection that says nothing for longest has to go, if that is more
+ * than CONTROL_IDLE_S. NULL: all are at work, or were so a moment ago. */
+static struct connection *make_room(struct control_server *server)
+{
+    struct connection *slot = NULL, *idle = NULL;
+    size_t counted = 0;
+    pthread_mutex_lock(&server->mutex);
+    for (struct connection *c = server->connections; c < server->connections + SLOTS; c++) {
+        if (!c->used) {
+            slot = c;
+            continue;
+        }
+        counted += !c->evicted;
+        if (!c->evicted && !c->done && c->waiting_s && (!idle || c->waiting_s < idle->waiting_s))
+            idle = c;
+    }
+    if (counted >= CONTROL_CONNECTIONS_MAX && slot) {
+        if (idle && now_s() - idle->waiting_s > CONTROL_IDLE_S) {
+            idle->evicted = true;
+            shutdown(idle->fd, SHUT_RDWR);
+        } else {
+            slot = NULL;
+        }
+    }
+    pthread_mutex_unlock(&server->mutex);
+    return slot;
+}
+
 static void connection_new(struct control_server *server, int fd)
 {
     struct ucred peer;
@@ -143,10 +193,8 @@ static void connection_new(struct control_server *server, int fd)
         refuse(fd, ERROR_REFUSED, "pacsd takes orders from root and from the user it runs as");
         return;
     }
-    struct connection *self = server->connections;
-    while (self < server->connections + CONTROL_CONNECTIONS_MAX && self->used)
-        self++;
-    if (self == server->connections + CONTROL_CONNECTIONS_MAX) {
+    struct connection *self = make_room(server);
+    if (!self) {
         refuse(fd, ERROR_BUSY, "too many control connections at once");
         return;
     }
@@ -165,7 +213,7 @@ static void connection_new(struct control_server *server, int fd)
 
 static void reap(struct control_server *server, bool all)
 {
-    for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         struct connection *connection = &server->connections[i];
         pthread_mutex_lock(&server->mutex);
         bool ready = connection->used && (all || connection->done);

@@ -18,6 +18,7 @@ extern "C" {
 
 #define CONTROL_PACKET_MAX 65536
 #define CONTROL_CONNECTIONS_MAX 32
+#define CONTROL_IDLE_S 5 /* without a request, after which a connection makes room for another where all are taken */
 #define CONTROL_SEND_S 5 /* for the other side to take an answer */
 
 /* ---- the caller's side ---- */

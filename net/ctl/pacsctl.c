@@ -4,6 +4,7 @@
  * `pacsctl [-A ARCHIVE] COMMAND ...`: options before the command are taken here, all behind it by the command, -A too.
  */
 #include "net/ctl/command.h"
+#include "net/ctl/report.h"
 
 #include "codecs/base/settings.h"
 
@@ -82,6 +83,17 @@ out:
     return err;
 }
 
+/* What failed may name what an image or a peer said. */
+static void complain(const struct error *err)
+{
+    struct buf line;
+    buf_init(&line);
+    text_shown(&line, error_text(err));
+    fflush(stdout);
+    fprintf(stderr, "pacsctl: %s\n", buf_string(&line));
+    buf_release(&line);
+}
+
 int main(int argc, const char **argv)
 {
     int help = 0, version = 0, status = 0;
@@ -109,8 +121,7 @@ int main(int argc, const char **argv)
     }
 out:
     if (err.code != ERROR_NONE) {
-        fflush(stdout);
-        fprintf(stderr, "pacsctl: %s\n", error_text(&err));
+        complain(&err);
         status = error_exit(err.code);
     }
     error_release(&err);
