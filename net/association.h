@@ -3,7 +3,7 @@
  * DCMTK's upper layer does PDUs and the state machine of PS3.8 9.2; nothing of it shows here. Messages (PS3.7) are
  * read and written as fragments; net/dimse.h makes commands of them.
  * One thread at a time per association; any number of associations side by side: a peer that stalls holds up its own
- * thread only. Memory: about the PDU length and 64 KiB each.
+ * thread only. Memory: about the PDU length and 64 KiB each, 2 MiB while a request of the greatest length is read.
  * The socket stays the caller's: it is shut down by association_free(), closed by whoever accepted it, afterwards.
  * Failures: ERROR_RETRY, the connection ended or a time ran out (the message says which); ERROR_REFUSED, the peer
  * aborted; ERROR_MALFORMED, a violation of the protocol. After any failure only abort and free are of use.
@@ -30,6 +30,7 @@ struct association_options {
     int64_t negotiation_ms; /* from now to the whole A-ASSOCIATE-RQ */
     int64_t read_ms;        /* for more bytes in the middle of a message, or for room to write */
     int64_t idle_ms;        /* for the next message */
+    int64_t total_ms;       /* from the request to the end, whatever comes */
     int stop_fd;            /* when it is readable, every wait ends: ERROR_RETRY "stopping" */
 };
 

@@ -1,17 +1,15 @@
 /* What lives here: associations over DCMTK's upper layer (DUL), and nothing else of DCMTK but its log. What does not:
- * messages (dimse.c), who may call and which contexts are taken (session.c), sockets and threads (listen.c).
+ * messages (dimse.c), who may call and which contexts are taken (session.c), the socket (transport.c) and threads
+ * (listen.c).
  *
  * A socket of ours reaches DUL through a global, dcmExternalSocketHandle, which DUL_ReceiveAssociationRQ reads once,
- * just before it asks the transport layer for a connection, and before it waits for the peer. So the global is guarded
- * by a mutex that our transport layer releases in createConnection(): negotiations run side by side.
- *
- * The connection is ours for the sake of time: DCMTK leaves Nagle's algorithm on and writes a PDU's head and body
- * apart, and a stock sender does the same and then waits for an acknowledgement that the kernel likes to delay by
- * 40 ms. Here TCP_NODELAY is set, TCP_QUICKACK armed again after each read, and a PDU leaves in one write. Every wait
- * ends: at a time-out, at the deadline of the negotiation, or when the listener stops.
+ * just before it asks the transport layer for a connection. So the global is guarded by a mutex that our transport
+ * layer releases in createConnection(): negotiations run side by side. DUL begins when the whole request has come and
+ * was checked: nobody waits for a peer with the mutex held.
  *
  * DUL's own DIMSE layer is not used: it refuses transfer syntaxes that it has no name for, and when a stream reports a
- * failed write it waits for one more PDV, which never comes after the last one.
+ * failed write it waits for one more PDV, which never comes after the last one. Of DUL_NextPDV only the first PDV of a
+ * PDU is taken (see pdu.h).
  */
 #include "dcmtk/config/osconfig.h"
 
@@ -29,61 +27,25 @@
 #include "codecs/base/log.h"
 #include "codecs/dicom/meta.h"
 #include "net/association.h"
+#include "net/transport.h"
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <climits>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <string>
 #include <vector>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
-
 namespace
 {
 
-constexpr size_t READ_AHEAD = 65536;
-constexpr size_t HELD_MAX = 32;     /* a PDU's head and that of its PDV are 12 */
-constexpr int64_t LINGER_MS = 1000; /* for the peer to read our last words */
-constexpr size_t OFFERED_MAX = 256; /* transfer syntaxes of one context */
-
-int64_t now_ms()
-{
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return int64_t(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
-
-enum class End { none, closed, timed_out, stopping, failed };
-
-/* What became of a connection. It outlives the connection, which DUL deletes whenever it thinks fit. */
-struct Report {
-    End end = End::none;
-    int number = 0; /* errno of End::failed */
-    uint64_t received = 0;
-};
-
-/* ---- the transport connection ------------------------------------------------------------------------------------ */
-
+/* The transport belongs to the association; this is deleted by DUL whenever it thinks fit. */
 class Connection : public DcmTransportConnection
 {
   public:
-    Connection(int fd, const association_options &the_options, Report &the_report)
-        : DcmTransportConnection(fd), options(the_options), report(the_report),
-          deadline_ms(now_ms() + the_options.negotiation_ms)
-    {
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    }
-    ~Connection() override { finish(); }
+    explicit Connection(transport &the_transport) : DcmTransportConnection(the_transport.fd), wire(the_transport) {}
+    ~Connection() override { transport_finish(&wire); }
 
     OFCondition serverSideHandshake() override { return EC_Normal; }
     OFCondition clientSideHandshake() override { return EC_Normal; }
@@ -92,176 +54,20 @@ class Connection : public DcmTransportConnection
     unsigned long getPeerCertificate(void *, unsigned long) override { return 0; }
     OFBool isTransparentConnection() override { return OFFalse; }
     OFString &dumpConnectionParameters(OFString &str) override { return str = "TCP"; }
-    void close() override { finish(); }
-    void closeTransportConnection() override { finish(); }
+    void close() override { transport_finish(&wire); }
+    void closeTransportConnection() override { transport_finish(&wire); }
     /* read() has the time-outs; DUL's have whole seconds and would start anew with each PDU. */
     OFBool networkDataAvailable(int) override { return OFTrue; }
-
-    ssize_t read(void *to, size_t size) override
-    {
-        if (first == last && size >= ahead.size())
-            return receive(to, size);
-        if (first == last) {
-            ssize_t got = receive(ahead.data(), ahead.size());
-            if (got <= 0)
-                return got;
-            first = 0;
-            last = size_t(got);
-        }
-        size_t n = std::min(size, last - first);
-        memcpy(to, ahead.data() + first, n);
-        first += n;
-        return ssize_t(n);
-    }
-
-    /* DUL writes a P-DATA-TF as its head, then its data, and every other PDU whole. */
-    ssize_t write(void *from, size_t size) override
-    {
-        const uint8_t *bytes = static_cast<const uint8_t *>(from);
-        if (pdu_left == 0 && size >= 6)
-            pdu_left = 6 + (uint64_t(bytes[2]) << 24 | uint64_t(bytes[3]) << 16 | uint64_t(bytes[4]) << 8 | bytes[5]);
-        pdu_left -= std::min<uint64_t>(pdu_left, size);
-        if (pdu_left > 0 && held_size == 0 && size <= held.size()) {
-            memcpy(held.data(), bytes, size);
-            held_size = size;
-            return ssize_t(size);
-        }
-        iovec parts[2] = {{held.data(), held_size}, {from, size}};
-        held_size = 0;
-        return send_all(parts) ? ssize_t(size) : -1;
-    }
-
-    /* From the next wait on. */
-    void wait_at_most(int64_t ms) { timeout_ms = ms; }
-    void negotiated() { deadline_ms = INT64_MAX; }
-    void linger()
-    {
-        if (!lingering)
-            deadline_ms = now_ms() + LINGER_MS;
-        lingering = true;
-    }
+    ssize_t read(void *to, size_t size) override { return transport_read(&wire, to, size); }
+    ssize_t write(void *from, size_t size) override { return transport_write(&wire, from, size); }
 
   private:
-    bool fail(End how, int with = 0)
-    {
-        if (report.end == End::none && !lingering) {
-            report.end = how;
-            report.number = with;
-        }
-        errno = with ? with : ECONNRESET; /* never EINTR: DUL would try again */
-        return false;
-    }
-
-    bool wait_for(short events)
-    {
-        int64_t until = lingering ? deadline_ms : std::min(deadline_ms, now_ms() + timeout_ms);
-        for (;;) {
-            pollfd polled[2] = {{getSocket(), events, 0}, {options.stop_fd, POLLIN, 0}};
-            int64_t left = std::max<int64_t>(0, until - now_ms());
-            int n = poll(polled, lingering ? 1 : 2, int(std::min<int64_t>(left, INT_MAX)));
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n < 0)
-                return fail(End::failed, errno);
-            if (!lingering && polled[1].revents)
-                return fail(End::stopping);
-            if (n == 0)
-                return fail(End::timed_out);
-            return true;
-        }
-    }
-
-    ssize_t receive(void *to, size_t size)
-    {
-        for (;;) {
-            if (!wait_for(POLLIN))
-                return 0;
-            ssize_t got = recv(getSocket(), to, size, MSG_DONTWAIT);
-            if (got < 0 && (errno == EINTR || errno == EAGAIN))
-                continue;
-            int on = 1;
-            setsockopt(getSocket(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-            if (got < 0)
-                fail(errno == ECONNRESET ? End::closed : End::failed, errno);
-            else if (got == 0)
-                fail(End::closed);
-            else
-                report.received += uint64_t(got);
-            return got < 0 ? 0 : got;
-        }
-    }
-
-    bool send_all(iovec (&parts)[2])
-    {
-        iovec *part = parts;
-        size_t count = 2;
-        for (;;) {
-            while (count > 0 && part->iov_len == 0) {
-                part++;
-                count--;
-            }
-            if (count == 0)
-                return true;
-            msghdr message = {};
-            message.msg_iov = part;
-            message.msg_iovlen = count;
-            ssize_t sent = sendmsg(getSocket(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | (pdu_left > 0 ? MSG_MORE : 0));
-            if (sent < 0 && errno == EAGAIN && wait_for(POLLOUT))
-                continue;
-            if (sent < 0 && errno == EINTR)
-                continue;
-            if (sent < 0)
-                return fail(errno == EPIPE || errno == ECONNRESET ? End::closed : End::failed, errno);
-            for (size_t n = size_t(sent); n > 0;) {
-                size_t taken = std::min(n, part->iov_len);
-                part->iov_base = static_cast<uint8_t *>(part->iov_base) + taken;
-                part->iov_len -= taken;
-                n -= taken;
-                if (part->iov_len == 0 && count > 1) {
-                    part++;
-                    count--;
-                }
-            }
-        }
-    }
-
-    /* DUL takes every end for one by the peer, and just closes: where it was ours, say so (PS3.8 9.3.8). A close with
-     * unread bytes would send a reset, and that destroys what the peer has not read of our last PDU. */
-    void finish()
-    {
-        if (finished)
-            return;
-        finished = true;
-        linger();
-        if ((report.end == End::timed_out || report.end == End::stopping) && pdu_left == 0) {
-            uint8_t abort_pdu[10] = {DUL_TYPEABORT, 0, 0, 0, 0, 4, 0, 0, DUL_ABORTSERVICEUSER, DUL_ABORTNOREASON};
-            (void)write(abort_pdu, sizeof abort_pdu);
-        }
-        shutdown(getSocket(), SHUT_WR);
-        if (report.end != End::closed && report.end != End::failed) {
-            while (receive(ahead.data(), ahead.size()) > 0)
-                ;
-        }
-        shutdown(getSocket(), SHUT_RDWR);
-    }
-
-    const association_options options;
-    Report &report;
-    std::array<uint8_t, READ_AHEAD> ahead;
-    size_t first = 0, last = 0; /* what of `ahead` is not yet read */
-    std::array<uint8_t, HELD_MAX> held;
-    size_t held_size = 0;
-    uint64_t pdu_left = 0; /* bytes to come of the PDU that is being written */
-    int64_t deadline_ms;
-    int64_t timeout_ms = INT_MAX;
-    bool lingering = false, finished = false;
+    transport &wire;
 };
 
-/* What a thread hands to createConnection() through DUL, and what it gets back. */
+/* What a thread hands to createConnection() through DUL. */
 struct Handoff {
-    const association_options &options;
-    Report &report;
-    Connection *connection;
+    transport &wire;
     std::unique_lock<std::mutex> lock;
 };
 
@@ -271,13 +77,12 @@ thread_local Handoff *handoff;
 class Layer : public DcmTransportLayer
 {
   public:
-    DcmTransportConnection *createConnection(DcmNativeSocketType fd, OFBool secure) override
+    DcmTransportConnection *createConnection(DcmNativeSocketType, OFBool secure) override
     {
         if (!handoff || secure)
             return nullptr;
-        handoff->connection = new (std::nothrow) Connection(fd, handoff->options, handoff->report);
         handoff->lock.unlock();
-        return handoff->connection;
+        return new (std::nothrow) Connection(handoff->wire);
     }
 };
 
@@ -316,7 +121,7 @@ extern "C" struct error association_network_start(bool verbose)
     root.setLogLevel(verbose ? dcmtk::log4cplus::WARN_LOG_LEVEL : dcmtk::log4cplus::OFF_LOG_LEVEL);
 
     dcmDisableGethostbyaddr.set(OFTrue);
-    dcmSocketSendTimeout.set(-1); /* ours are in Connection */
+    dcmSocketSendTimeout.set(-1); /* ours are in the transport */
     dcmSocketReceiveTimeout.set(-1);
     dcmExternalSocketHandle.set(0); /* not negative: DUL opens no listening socket of its own */
     OFCondition cond = ASC_initializeNetwork(NET_ACCEPTORREQUESTOR, 0, 30, &network);
@@ -337,9 +142,10 @@ extern "C" void association_network_stop(void)
 
 struct association {
     association_options options;
+    transport wire = {};
     T_ASC_Association *dcmtk = nullptr;
-    Connection *connection = nullptr; /* DUL's, which deletes it when it closes: only while standing() */
-    Report report;
+    const uint8_t *pdu = nullptr; /* what is not yet told apart of the last P-DATA-TF, in DUL's buffer */
+    size_t pdu_left = 0;
     std::string calling, called, application_context, implementation_class, implementation_version;
     std::vector<std::vector<const char *>> offered;
     std::vector<presentation_context> contexts;
@@ -358,16 +164,19 @@ bool standing(association *a)
 
 error ended(association *a, const char *doing, const OFCondition &cond)
 {
-    switch (a->report.end) {
-    case End::timed_out:
+    switch (a->wire.end) {
+    case TRANSPORT_TIMED_OUT:
         return error_make(ERROR_RETRY, "timed out %s", doing);
-    case End::stopping:
+    case TRANSPORT_EXPIRED:
+        return error_make(ERROR_RETRY, a->dcmtk ? "open for longer than association_timeout, ended %s" : "timed out %s",
+                          doing);
+    case TRANSPORT_STOPPING:
         return error_make(ERROR_RETRY, "stopping");
-    case End::closed:
+    case TRANSPORT_CLOSED:
         return error_make(ERROR_RETRY, "the connection was closed %s", doing);
-    case End::failed:
-        return error_system(a->report.number, "the connection failed %s", doing);
-    case End::none:
+    case TRANSPORT_FAILED:
+        return error_system(a->wire.number, "the connection failed %s", doing);
+    case TRANSPORT_OPEN:
         break;
     }
     if (cond == DUL_PEERABORTEDASSOCIATION)
@@ -399,8 +208,7 @@ void take_request(association *a)
         auto *syntax = *inner ? reinterpret_cast<DUL_TRANSFERSYNTAX *>(LST_Head(inner)) : nullptr;
         if (syntax)
             (void)LST_Position(inner, reinterpret_cast<LST_NODE *>(syntax));
-        for (; syntax && syntaxes.size() < OFFERED_MAX;
-             syntax = reinterpret_cast<DUL_TRANSFERSYNTAX *>(LST_Next(inner)))
+        for (; syntax; syntax = reinterpret_cast<DUL_TRANSFERSYNTAX *>(LST_Next(inner)))
             syntaxes.push_back(syntax->transferSyntax);
         presentation_context context = {};
         context.id = item->presentationContextID;
@@ -425,6 +233,32 @@ void take_request(association *a)
                   a->contexts.size()};
 }
 
+error replace(error &old, error with)
+{
+    error_release(&old);
+    return with;
+}
+
+/* The request lies in the transport, whole and checked, or it is another PDU. */
+error receive(association *a, int fd)
+{
+    Handoff given = {a->wire, std::unique_lock<std::mutex>(handle_mutex)};
+    handoff = &given;
+    dcmExternalSocketHandle.set(fd);
+    OFCondition cond =
+        ASC_receiveAssociation(network, &a->dcmtk, long(a->options.max_pdu), nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
+    handoff = nullptr;
+    /* An A-ABORT instead of a request closes the connection (PS3.8 9.2, AA-2), and DUL calls that good. */
+    if (cond.good() && !standing(a))
+        cond = DUL_PEERABORTEDASSOCIATION;
+    if (cond.bad())
+        return ended(a, "before an A-ASSOCIATE-RQ had come", cond);
+    transport_expires(&a->wire, a->options.total_ms);
+    transport_wait_at_most(&a->wire, a->options.read_ms);
+    take_request(a);
+    return NO_ERROR;
+}
+
 } // namespace
 
 extern "C" struct error association_receive(struct association **out, int fd, const struct association_options *options)
@@ -433,31 +267,19 @@ extern "C" struct error association_receive(struct association **out, int fd, co
     if (!a)
         return error_make(ERROR_NO_MEMORY, "out of memory for an association");
     a->options = *options;
-
-    Handoff given = {a->options, a->report, nullptr, std::unique_lock<std::mutex>(handle_mutex)};
-    handoff = &given;
-    dcmExternalSocketHandle.set(fd);
-    OFCondition cond =
-        ASC_receiveAssociation(network, &a->dcmtk, long(options->max_pdu), nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
-    handoff = nullptr;
-    if (given.lock.owns_lock()) /* it failed before it asked for a connection */
-        given.lock.unlock();
-
-    a->connection = given.connection;
-    /* An A-ABORT instead of a request closes the connection (PS3.8 9.2, AA-2), and DUL calls that good. */
-    if (cond.good() && !standing(a.get()))
-        cond = DUL_PEERABORTEDASSOCIATION;
-    if (cond.good()) {
-        a->connection->negotiated();
-        a->connection->wait_at_most(options->read_ms);
-        take_request(a.get());
+    error err = transport_init(&a->wire, fd, options->stop_fd, options->negotiation_ms);
+    if (err.code == ERROR_NONE)
+        err = transport_request(&a->wire);
+    if (err.code == ERROR_NONE)
+        err = receive(a.get(), fd);
+    else if (a->wire.end == TRANSPORT_CLOSED && a->wire.received == 0)
+        err = replace(err, error_make(ERROR_NOT_FOUND, "closed before the first byte"));
+    else if (a->wire.end != TRANSPORT_OPEN)
+        err = replace(err, ended(a.get(), "before an A-ASSOCIATE-RQ had come", EC_Normal));
+    if (err.code == ERROR_NONE)
         *out = a.release();
-        return NO_ERROR;
-    }
-    error err = a->report.end == End::closed && a->report.received == 0
-                    ? error_make(ERROR_NOT_FOUND, "closed before the first byte")
-                    : ended(a.get(), "before an A-ASSOCIATE-RQ had come", cond);
-    association_free(a.release());
+    else
+        association_free(a.release());
     return err;
 }
 
@@ -511,28 +333,29 @@ extern "C" struct error association_accept(struct association *a)
 
 extern "C" struct error association_read(struct association *a, bool between, struct fragment *fragment)
 {
-    DUL_PDV pdv = {};
-    OFCondition cond = DUL_NextPDV(&a->dcmtk->DULassociation, &pdv);
-    if (cond.bad()) {
+    pdv pdv;
+    if (a->pdu_left == 0) {
+        DUL_PDV first = {};
         if (!standing(a))
             return error_make(ERROR_RETRY, "the connection was closed");
-        a->connection->wait_at_most(between ? a->options.idle_ms : a->options.read_ms);
-        cond = DUL_ReadPDVs(&a->dcmtk->DULassociation, nullptr, DUL_BLOCK, 0);
+        transport_wait_at_most(&a->wire, between ? a->options.idle_ms : a->options.read_ms);
+        OFCondition cond = DUL_ReadPDVs(&a->dcmtk->DULassociation, nullptr, DUL_BLOCK, 0);
         if (cond == DUL_PEERREQUESTEDRELEASE) {
             fragment->kind = FRAGMENT_RELEASE;
             return NO_ERROR;
         }
         if (cond != DUL_PDATAPDUARRIVED)
             return ended(a, between ? "between messages" : "in the middle of a message", cond);
-        cond = DUL_NextPDV(&a->dcmtk->DULassociation, &pdv);
+        cond = DUL_NextPDV(&a->dcmtk->DULassociation, &first);
         if (cond.bad())
             return ended(a, "in a PDU", cond);
+        a->pdu = static_cast<const uint8_t *>(first.data) - PDV_HEAD;
+        a->pdu_left = a->wire.body_size;
     }
-    fragment->kind = pdv.pdvType == DUL_COMMANDPDV ? FRAGMENT_COMMAND : FRAGMENT_DATA;
-    fragment->last = pdv.lastPDV;
-    fragment->context = pdv.presentationContextID;
-    fragment->data = static_cast<const uint8_t *>(pdv.data);
-    fragment->size = pdv.fragmentLength;
+    error err = pdu_next_pdv(&a->pdu, &a->pdu_left, &pdv);
+    if (err.code != ERROR_NONE)
+        return err;
+    *fragment = {pdv.command ? FRAGMENT_COMMAND : FRAGMENT_DATA, pdv.last, pdv.context, pdv.data, pdv.size};
     return NO_ERROR;
 }
 
@@ -549,7 +372,7 @@ extern "C" struct error association_write(struct association *a, const struct fr
     list.pdv = &pdv;
     if (!standing(a))
         return error_make(ERROR_RETRY, "the connection was closed");
-    a->connection->wait_at_most(a->options.read_ms);
+    transport_wait_at_most(&a->wire, a->options.read_ms);
     OFCondition cond = DUL_WritePDVs(&a->dcmtk->DULassociation, &list);
     return cond.good() ? NO_ERROR : ended(a, "while an answer was sent", cond);
 }
@@ -563,13 +386,13 @@ extern "C" void association_abort(struct association *a)
 {
     if (!standing(a))
         return;
-    a->connection->linger();
+    transport_linger(&a->wire);
     (void)ASC_abortAssociation(a->dcmtk);
 }
 
 extern "C" uint64_t association_received(const struct association *a)
 {
-    return a->report.received;
+    return a->wire.received;
 }
 
 extern "C" void association_free(struct association *a)
@@ -578,5 +401,7 @@ extern "C" void association_free(struct association *a)
         return;
     if (a->dcmtk)
         (void)ASC_destroyAssociation(&a->dcmtk);
+    transport_finish(&a->wire);
+    transport_release(&a->wire);
     delete a;
 }

@@ -218,6 +218,13 @@ static struct error take_peer_text(void *target, const struct setting *row, cons
     return settings_take_text(peer, row, name, value);
 }
 
+static struct error take_peer_number(void *target, const struct setting *row, const char *name, const char *value)
+{
+    struct peer *peer = NULL;
+    TRY(peer_of_section(target, name, &peer));
+    return settings_take_number(peer, row, name, value);
+}
+
 static struct error take_peer_address(void *target, const struct setting *row, const char *name, const char *value)
 {
     struct peer *peer = NULL;
@@ -242,7 +249,7 @@ static struct error take_peer_address(void *target, const struct setting *row, c
     }
 #define PEER(key, take, member, many, help)                                                                            \
     {                                                                                                                  \
-        "peer *", key, take, help, "", offsetof(struct peer, member), 0, 0, many                                       \
+        "peer *", key, take, help, "", offsetof(struct peer, member), 1, 4096, many                                    \
     }
 
 static const struct setting rows[] = {
@@ -258,11 +265,15 @@ static const struct setting rows[] = {
     SERVER("max_associations_a_peer", settings_take_number, max_associations_a_peer, "32", 1, 4096,
            "associations at one time from one address"),
     SERVER("max_pdu", settings_take_number, max_pdu, "128K", 4096, 131072, "longest PDU received, in bytes"),
+    SERVER("max_object", settings_take_number, max_object, "64G", MIB, 1024 * GIB,
+           "largest data set received, in bytes"),
     SERVER("negotiation_timeout", settings_take_duration, negotiation_ms, "30 s", 100, 3600000,
            "from the connection to the whole association request"),
     SERVER("read_timeout", settings_take_duration, read_ms, "60 s", 100, 3600000,
            "for the next bytes in the middle of a message"),
     SERVER("idle_timeout", settings_take_duration, idle_ms, "10 min", 100, 86400000, "between two messages"),
+    SERVER("association_timeout", settings_take_duration, association_ms, "24 h", 100, INT64_C(2592000000),
+           "from an association's begin to its end, whatever it does"),
     SERVER("drain", settings_take_duration, drain_ms, "20 s", 0, 3600000,
            "after SIGTERM, for associations to come to their end"),
     SERVER("log_level", take_log_level, log_level, "info", 0, 0, "error, warning, info or debug"),
@@ -276,6 +287,8 @@ static const struct setting rows[] = {
     PEER("aet", take_peer_aet, aet, false, "the AE title that it calls with"),
     PEER("address", take_peer_address, addresses, true,
          "where it calls from: an address or a network like 10.1.0.0/16; may be repeated; none: anywhere"),
+    PEER("max_associations", take_peer_number, max_associations, false,
+         "associations at one time of this entry, wherever from; none: max_associations_a_peer"),
     PEER("issuer", take_peer_text, issuer, false, "Issuer of Patient ID for images that name none"),
     {NULL, NULL, NULL, NULL, NULL, 0, 0, 0, false},
 };

@@ -31,7 +31,8 @@ struct peer {
     char *aet;
     char *issuer; /* default Issuer of Patient ID of what it sends; NULL none */
     struct network addresses[CONFIG_PEER_ADDRESSES_MAX];
-    size_t address_count; /* 0: from anywhere */
+    size_t address_count;     /* 0: from anywhere */
+    int64_t max_associations; /* 0: as for everybody, by address */
 };
 
 struct texts {
@@ -49,8 +50,9 @@ struct config {
     bool accept_unknown_classes;
     int64_t max_associations;
     int64_t max_associations_a_peer;
-    int64_t max_pdu; /* bytes */
-    int64_t negotiation_ms, read_ms, idle_ms, drain_ms;
+    int64_t max_pdu;    /* bytes */
+    int64_t max_object; /* bytes */
+    int64_t negotiation_ms, read_ms, idle_ms, association_ms, drain_ms;
     enum log_level log_level;
     /* [archive] */
     int64_t pack_bytes, reserve_bytes, quarantine_bytes, cache_bytes, compression;

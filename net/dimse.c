@@ -4,6 +4,7 @@
 #include "net/dimse.h"
 
 #include "codecs/base/buf.h"
+#include "net/pdu.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -90,6 +91,7 @@ struct error dimse_read_command(struct association *association, struct command 
 {
     struct error err = NO_ERROR;
     struct buf whole; /* only when a command set comes in several fragments */
+    size_t fragments = 0;
     buf_init(&whole);
     *released = false;
     for (bool between = true;; between = false) {
@@ -114,7 +116,7 @@ struct error dimse_read_command(struct association *association, struct command 
             err = parse(fragment.data, fragment.size, command);
             break;
         }
-        if (fragment.size > DIMSE_COMMAND_MAX - whole.size) {
+        if (++fragments + whole.size + fragment.size > DIMSE_COMMAND_MAX) {
             err = error_make(ERROR_MALFORMED, "a command set beyond %d bytes", DIMSE_COMMAND_MAX);
             goto out;
         }
@@ -130,11 +132,14 @@ out:
     return err;
 }
 
-struct error dimse_read_data_set(struct association *association, const struct command *command,
+struct error dimse_read_data_set(struct association *association, const struct command *command, uint64_t max_bytes,
                                  void (*take)(void *context, const void *bytes, size_t size), void *context)
 {
     struct fragment fragment = {.last = false};
-    while (!fragment.last) {
+    for (uint64_t bytes = 0; !fragment.last; bytes += fragment.size + PDV_HEAD) {
+        if (bytes > max_bytes)
+            return error_make(ERROR_REFUSED, "a data set beyond max_object, %llu bytes; raise it if there are such",
+                              (unsigned long long)max_bytes);
         TRY(association_read(association, false, &fragment));
         if (fragment.kind != FRAGMENT_DATA)
             return error_make(ERROR_MALFORMED, "violates the protocol: %s in the middle of a data set",

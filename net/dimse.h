@@ -8,7 +8,7 @@
 
 #include "net/association.h"
 
-#define DIMSE_COMMAND_MAX 65536 /* bytes of a command set */
+#define DIMSE_COMMAND_MAX 65536 /* bytes of a command set, and one more for each fragment */
 
 /* Command Field (0000,0100) (PS3.7 E.1). */
 enum dimse_command {
@@ -38,8 +38,9 @@ struct command {
 
 /* The next command. `*released`: the peer asks to release instead. */
 struct error dimse_read_command(struct association *association, struct command *command, bool *released);
-/* The data set of `command`, as it comes. */
-struct error dimse_read_data_set(struct association *association, const struct command *command,
+/* The data set of `command`, as it comes. ERROR_REFUSED beyond `max_bytes` on the wire, so that none goes on for ever:
+ * an answer cannot stop a sender in the middle of one. */
+struct error dimse_read_data_set(struct association *association, const struct command *command, uint64_t max_bytes,
                                  void (*take)(void *context, const void *bytes, size_t size), void *context);
 /* The response without a data set. `comment` becomes Error Comment (0000,0902), cut to 64 characters; may be NULL. */
 struct error dimse_answer(struct association *association, const struct command *request, uint16_t status,

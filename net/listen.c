@@ -37,13 +37,16 @@ struct connection {
     uint64_t number;
     struct sockaddr_storage socket_address;
     char address[SOCKET_TEXT_MAX];
-    bool established; /* counted as an association */
-    bool done;
+    const struct peer *peer; /* of `config`; NULL: a stranger, or not known yet */
+    bool established;        /* counted as an association */
+    bool evicted;            /* shut down to make room, and not counted any more */
+    bool done;               /* its socket is closed */
 };
 
 struct listener {
     struct pacs *pacs;
     struct service_counters counters;
+    struct peer_log *log;
     pthread_t thread;
     int wake; /* eventfd: a connection is done, or `closing` changed */
     int stop; /* eventfd: readable when everything is to end */
@@ -51,11 +54,11 @@ struct listener {
     char names[CONFIG_LISTEN_MAX][SOCKET_TEXT_MAX];
     size_t count;
 
-    pthread_mutex_t mutex; /* guards all below, and `established` and `done` of connections */
+    pthread_mutex_t mutex; /* guards all below, and of connections what stands below `address` */
     int fds[CONFIG_LISTEN_MAX];
     struct config *config;
     struct connection *connections;
-    unsigned connection_count;
+    unsigned connection_count, evicted_count; /* the former without the latter */
     uint64_t last_number;
     bool closing, stopping;
 };
@@ -69,23 +72,41 @@ static void signal_event(int fd)
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
-static const struct rejection *admit(void *context)
+/* A peer with a limit of its own is counted by its entry, everybody else by address. */
+static bool counts_as_same(const struct connection *a, const struct connection *b)
+{
+    if (b->peer && b->peer->max_associations)
+        return a->peer && strcmp(a->peer->name, b->peer->name) == 0;
+    return strcmp(a->address, b->address) == 0 && !(a->peer && a->peer->max_associations);
+}
+
+static const struct rejection *admit(void *context, const struct peer *peer, char detail[SESSION_DETAIL_MAX])
 {
     struct connection *self = context;
     struct listener *listener = self->listener;
+    const struct config *config = self->config;
+    bool own = peer && peer->max_associations;
+    int64_t all = 0, same = 0, same_max = own ? peer->max_associations : config->max_associations_a_peer;
     const struct rejection *rejection = NULL;
-    int64_t all = 0, same = 0;
     pthread_mutex_lock(&listener->mutex);
+    self->peer = peer;
     for (const struct connection *c = listener->connections; c; c = c->next) {
         all += c->established && !c->done;
-        same += c->established && !c->done && strcmp(c->address, self->address) == 0;
+        same += c->established && !c->done && counts_as_same(c, self);
     }
-    if (listener->closing)
+    if (listener->closing) {
         rejection = &rejection_congestion;
-    else if (all >= self->config->max_associations || same >= self->config->max_associations_a_peer)
+    } else if (all >= config->max_associations) {
         rejection = &rejection_limit;
-    else
+        snprintf(detail, SESSION_DETAIL_MAX, "; max_associations is %lld, and %lld are open, %lld of them from there",
+                 (long long)config->max_associations, (long long)all, (long long)same);
+    } else if (same >= same_max) {
+        rejection = &rejection_limit;
+        snprintf(detail, SESSION_DETAIL_MAX, "; %lld are open from there, as many as %s allows", (long long)same,
+                 own ? "its max_associations" : "max_associations_a_peer");
+    } else {
         self->established = true;
+    }
     pthread_mutex_unlock(&listener->mutex);
     return rejection;
 }
@@ -103,14 +124,15 @@ static void *connection_thread(void *context)
         .pacs = listener->pacs,
         .config = self->config,
         .counters = &listener->counters,
+        .log = listener->log,
         .admit = admit,
         .context = self,
     };
     session_run(&caller);
-    close(self->fd);
     pthread_mutex_lock(&listener->mutex);
+    close(self->fd);
     self->done = true;
-    listener->connection_count--;
+    --*(self->evicted ? &listener->evicted_count : &listener->connection_count);
     pthread_mutex_unlock(&listener->mutex);
     signal_event(listener->wake);
     return NULL;
@@ -122,10 +144,46 @@ static void connection_free(struct connection *connection)
     free(connection);
 }
 
+/* How many connections of an address still negotiate. */
+static unsigned negotiating(const struct listener *listener, const char *address)
+{
+    unsigned count = 0;
+    for (const struct connection *c = listener->connections; c; c = c->next)
+        count += !c->established && !c->evicted && !c->done && strcmp(c->address, address) == 0;
+    return count;
+}
+
+/* Where there is no room for a newcomer, the oldest connection that still negotiates has to go, of the address that has
+ * most of them: who opens hundreds and says nothing pushes out his own. True: there is room now. `*evicted` is its
+ * address. */
+static bool make_room(struct listener *listener, char evicted[SOCKET_TEXT_MAX])
+{
+    struct connection *oldest = NULL;
+    unsigned most = 0;
+    for (struct connection *c = listener->connections; c; c = c->next) {
+        if (c->established || c->evicted || c->done)
+            continue;
+        unsigned count = negotiating(listener, c->address);
+        if (count >= most) { /* the list begins with the youngest */
+            most = count;
+            oldest = c;
+        }
+    }
+    if (!oldest || listener->evicted_count >= LISTEN_NEGOTIATING_MAX)
+        return false;
+    oldest->evicted = true;
+    listener->connection_count--;
+    listener->evicted_count++;
+    shutdown(oldest->fd, SHUT_RDWR);
+    memcpy(evicted, oldest->address, SOCKET_TEXT_MAX);
+    return true;
+}
+
 static void connection_new(struct listener *listener, int fd, const struct sockaddr_storage *address)
 {
     struct connection *self = calloc(1, sizeof *self);
     pthread_attr_t attributes;
+    char evicted[SOCKET_TEXT_MAX] = "";
     int failure;
     if (!self) {
         close(fd);
@@ -138,15 +196,23 @@ static void connection_new(struct listener *listener, int fd, const struct socka
     pthread_mutex_lock(&listener->mutex);
     self->config = config_get(listener->config);
     self->number = ++listener->last_number;
-    bool room = listener->connection_count < self->config->max_associations + LISTEN_NEGOTIATING_MAX;
+    bool full = listener->connection_count >= self->config->max_associations + LISTEN_NEGOTIATING_MAX;
+    bool room = !full || make_room(listener, evicted);
     if (room) {
         self->next = listener->connections;
         listener->connections = self;
         listener->connection_count++;
     }
     pthread_mutex_unlock(&listener->mutex);
+    if (*evicted)
+        peer_log(listener->log, evicted, LOG_LEVEL_WARNING, "dicom",
+                 "connection from %s closed before its request had come: no more than %d may negotiate at once, and "
+                 "most are from there; a firewall keeps it away",
+                 evicted, LISTEN_NEGOTIATING_MAX);
     if (!room) {
-        log_line(LOG_LEVEL_WARNING, "dicom", "connection from %s closed: %lld associations and %d negotiations at once",
+        peer_log(listener->log, self->address, LOG_LEVEL_WARNING, "dicom",
+                 "connection from %s closed: %lld associations and %d negotiations at once are too many; "
+                 "max_associations, or accept = known and a firewall",
                  self->address, (long long)self->config->max_associations, LISTEN_NEGOTIATING_MAX);
         close(fd);
         connection_free(self);
@@ -163,8 +229,8 @@ static void connection_new(struct listener *listener, int fd, const struct socka
     pthread_mutex_unlock(&listener->mutex);
     pthread_attr_destroy(&attributes);
     if (failure != 0) {
-        log_line(LOG_LEVEL_ERROR, "dicom", "connection from %s closed: no thread for it: %s", self->address,
-                 strerror(failure));
+        peer_log(listener->log, self->address, LOG_LEVEL_ERROR, "dicom",
+                 "connection from %s closed: no thread for it: %s", self->address, strerror(failure));
         close(fd);
         connection_free(self);
     }
@@ -301,6 +367,7 @@ static void release(struct listener *listener)
         unlink(listener->ports_path);
     close(listener->wake);
     close(listener->stop);
+    peer_log_free(listener->log);
     pthread_mutex_destroy(&listener->mutex);
     config_put(listener->config);
     free(listener);
@@ -321,6 +388,7 @@ struct error listener_start(struct listener **out, struct pacs *pacs, struct con
         err = error_system(errno, "no descriptor for an event");
         goto out;
     }
+    CHECK(peer_log_new(&listener->log));
     CHECK(open_sockets(listener));
     int failure = pthread_create(&listener->thread, NULL, accept_loop, listener);
     if (failure != 0) {
@@ -362,7 +430,7 @@ void listener_close(struct listener *listener)
 unsigned listener_connections(struct listener *listener)
 {
     pthread_mutex_lock(&listener->mutex);
-    unsigned count = listener->connection_count;
+    unsigned count = listener->connection_count + listener->evicted_count;
     pthread_mutex_unlock(&listener->mutex);
     return count;
 }

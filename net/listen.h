@@ -1,7 +1,8 @@
 /* Layer: net. The listening sockets, and a thread for each association.
  *
  * Bounds: max_associations associations, and besides them at most LISTEN_NEGOTIATING_MAX connections that negotiate or
- * are being refused; what comes beyond is closed at once. No address is ever looked up by name, but those to listen at.
+ * are being refused. When one comes beyond these, the oldest of the address that negotiates most is shut down for it.
+ * No address is ever looked up by name, but those to listen at.
  */
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H

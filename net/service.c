@@ -3,7 +3,6 @@
  */
 #include "net/service.h"
 
-#include "codecs/base/log.h"
 #include "codecs/dicom/dataset.h"
 #include "codecs/dicom/syntax.h"
 
@@ -76,10 +75,11 @@ static void swallow(void *context, const void *bytes, size_t size)
 
 static struct error refuse_command(struct session *session, const struct command *command)
 {
-    log_line(LOG_LEVEL_WARNING, "dicom", "association %llu: command %04xH is not served in context %u",
-             (unsigned long long)session->number, command->field, command->context);
+    peer_log(session->log, session->address, LOG_LEVEL_WARNING, "dicom",
+             "association %llu: command %04xH is not served in context %u", (unsigned long long)session->number,
+             command->field, command->context);
     if (command->has_data_set)
-        TRY(dimse_read_data_set(session->association, command, swallow, NULL));
+        TRY(dimse_read_data_set(session->association, command, (uint64_t)session->config->max_object, swallow, NULL));
     if (command->field == C_CANCEL_RQ) /* has no response; what it would cancel is done */
         return NO_ERROR;
     if (command->field == 0 || (command->field & DIMSE_RESPONSE))

@@ -10,6 +10,7 @@
 #include "index/index.h"
 #include "net/config.h"
 #include "net/dimse.h"
+#include "net/peer_log.h"
 
 /* Since the start, for `status`. Any thread. */
 struct service_counters {
@@ -23,6 +24,7 @@ struct session {
     const struct config *config;
     const struct peer *peer; /* NULL: a stranger */
     struct service_counters *counters;
+    struct peer_log *log;
     uint64_t number;         /* of the association, within this run */
     const char *address;     /* of the peer, without port */
     char implementation[96]; /* of the peer: class UID and version */

@@ -4,7 +4,6 @@
 #include "net/session.h"
 
 #include "codecs/base/buf.h"
-#include "codecs/base/log.h"
 #include "codecs/dicom/dataset.h"
 
 #include <stdio.h>
@@ -23,22 +22,23 @@ static double now_seconds(void)
 
 /* Why the peer may not call, in the order in which an administrator should hear of it; NULL: it may. */
 static const struct rejection *refusal(const struct caller *caller, const struct association_request *request,
-                                       const struct peer *peer, const char **detail)
+                                       const struct peer *peer, char detail[SESSION_DETAIL_MAX])
 {
     const struct config *config = caller->config;
-    *detail = "";
+    *detail = 0;
     if (strcmp(request->application_context, APPLICATION_CONTEXT) != 0)
         return &rejection_application_context;
     if (config->check_called && strcmp(request->called_ae, config->aet) != 0) {
-        *detail = "; ours is set by aet, and check_called asks for it";
+        snprintf(detail, SESSION_DETAIL_MAX, "; ours is set by aet, and check_called asks for it");
         return &rejection_called_ae;
     }
     if (config->known_only && !peer) {
-        *detail = config_has_aet(config, request->calling_ae) ? "; a [peer] has this AE title, but another address"
-                                                              : "; no [peer] has this AE title, and accept = known";
+        snprintf(detail, SESSION_DETAIL_MAX, "; %s",
+                 config_has_aet(config, request->calling_ae) ? "a [peer] has this AE title, but another address"
+                                                             : "no [peer] has this AE title, and accept = known");
         return &rejection_calling_ae;
     }
-    return caller->admit(caller->context);
+    return caller->admit(caller->context, peer, detail);
 }
 
 static void log_refused_contexts(const struct caller *caller, const struct association_request *request)
@@ -55,7 +55,8 @@ static void log_refused_contexts(const struct caller *caller, const struct assoc
                    *name ? ")" : "");
     }
     if (refused > 0)
-        log_line(LOG_LEVEL_INFO, "dicom", "association %llu: %zu of %zu contexts from %s at %s refused: %s%s",
+        peer_log(caller->log, caller->address, LOG_LEVEL_INFO, "dicom",
+                 "association %llu: %zu of %zu contexts from %s at %s refused: %s%s",
                  (unsigned long long)caller->number, refused, request->context_count, request->calling_ae,
                  caller->address, buf_string(&line), refused > REFUSED_LOGGED_MAX ? ", ..." : "");
     buf_release(&line);
@@ -64,8 +65,8 @@ static void log_refused_contexts(const struct caller *caller, const struct assoc
 static void log_end(const struct session *session, const char *calling_ae, double seconds, struct error *err)
 {
     bool aborted = err->code != ERROR_NONE;
-    log_line(
-        aborted ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "dicom",
+    peer_log(
+        session->log, session->address, aborted ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "dicom",
         "association %llu: %s at %s %s%s: %llu stored (%llu of them were here), %llu refused, %llu bytes in %.3f s",
         (unsigned long long)session->number, calling_ae, session->address, aborted ? "ended: " : "released",
         aborted ? error_text(err) : "", (unsigned long long)session->stored, (unsigned long long)session->duplicates,
@@ -82,6 +83,7 @@ static void serve(const struct caller *caller, struct association *association, 
         .config = caller->config,
         .peer = peer,
         .counters = caller->counters,
+        .log = caller->log,
         .number = caller->number,
         .address = caller->address,
     };
@@ -100,13 +102,13 @@ static void negotiate(const struct caller *caller, struct association *associati
 {
     struct association_request *request = association_asked(association);
     const struct peer *peer = config_peer(caller->config, request->calling_ae, caller->socket_address);
-    const char *detail;
-    const struct rejection *rejection = refusal(caller, request, peer, &detail);
+    char detail[SESSION_DETAIL_MAX];
+    const struct rejection *rejection = refusal(caller, request, peer, detail);
     if (rejection) {
         caller->counters->rejected++;
-        log_line(LOG_LEVEL_WARNING, "dicom", "association %llu: %s at %s, calling %s, rejected: %s%s",
-                 (unsigned long long)caller->number, request->calling_ae, caller->address, request->called_ae,
-                 rejection->text, detail);
+        peer_log(caller->log, caller->address, LOG_LEVEL_WARNING, "dicom",
+                 "association %llu: %s at %s, calling %s, rejected: %s%s", (unsigned long long)caller->number,
+                 request->calling_ae, caller->address, request->called_ae, rejection->text, detail);
         association_reject(association, rejection);
         return;
     }
@@ -116,12 +118,13 @@ static void negotiate(const struct caller *caller, struct association *associati
     if (err.code != ERROR_NONE) {
         err = error_context(err, "association %llu: %s at %s", (unsigned long long)caller->number, request->calling_ae,
                             caller->address);
-        log_error(LOG_LEVEL_WARNING, "dicom", &err);
+        peer_log_error(caller->log, caller->address, LOG_LEVEL_WARNING, "dicom", &err);
         return;
     }
-    log_line(LOG_LEVEL_INFO, "dicom", "association %llu: %s%s at %s (%s), %zu contexts accepted",
-             (unsigned long long)caller->number, request->calling_ae, peer ? "" : ", a stranger,", caller->address,
-             request->implementation_version, accepted);
+    peer_log(caller->log, caller->address, LOG_LEVEL_INFO, "dicom",
+             "association %llu: %s%s at %s (%s), %zu contexts accepted", (unsigned long long)caller->number,
+             request->calling_ae, peer ? "" : ", a stranger,", caller->address, request->implementation_version,
+             accepted);
     serve(caller, association, peer);
 }
 
@@ -133,6 +136,7 @@ void session_run(const struct caller *caller)
         .negotiation_ms = caller->config->negotiation_ms,
         .read_ms = caller->config->read_ms,
         .idle_ms = caller->config->idle_ms,
+        .total_ms = caller->config->association_ms,
         .stop_fd = caller->stop_fd,
     };
     struct error err = association_receive(&association, caller->fd, &options);
@@ -141,7 +145,7 @@ void session_run(const struct caller *caller)
         if (level == LOG_LEVEL_WARNING)
             caller->counters->rejected++;
         err = error_context(err, "association %llu: from %s", (unsigned long long)caller->number, caller->address);
-        log_error(level, "dicom", &err);
+        peer_log_error(caller->log, caller->address, level, "dicom", &err);
         return;
     }
     negotiate(caller, association);

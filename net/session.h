@@ -8,6 +8,8 @@
 
 #include "net/service.h"
 
+#define SESSION_DETAIL_MAX 192
+
 /* A connection that was accepted, and what it may use. All of it outlives session_run(). */
 struct caller {
     int fd;
@@ -18,8 +20,10 @@ struct caller {
     struct pacs *pacs;
     const struct config *config;
     struct service_counters *counters;
-    /* NULL: there is room for one more association; else why not. */
-    const struct rejection *(*admit)(void *context);
+    struct peer_log *log;
+    /* NULL: there is room for one more association of `peer` (NULL: a stranger); else why not, with what can be done
+     * about it in `detail`. */
+    const struct rejection *(*admit)(void *context, const struct peer *peer, char detail[SESSION_DETAIL_MAX]);
     void *context;
 };
 

@@ -6,7 +6,6 @@
  */
 #include "net/service.h"
 
-#include "codecs/base/log.h"
 #include "codecs/dicom/syntax.h"
 
 static void feed(void *ingest, const void *bytes, size_t size)
@@ -48,8 +47,9 @@ static struct error answer_stored(struct session *session, const struct command 
         session->duplicates++;
         session->counters->duplicates++;
     }
-    log_line(LOG_LEVEL_DEBUG, "store", "association %llu: %s: %s%s%s", (unsigned long long)session->number,
-             command->sop_instance, ingest_verdict_name(result->verdict), *result->remark ? ", " : "", result->remark);
+    peer_log(session->log, session->address, LOG_LEVEL_DEBUG, "store", "association %llu: %s: %s%s%s",
+             (unsigned long long)session->number, command->sop_instance, ingest_verdict_name(result->verdict),
+             *result->remark ? ", " : "", result->remark);
     return dimse_answer(session->association, command, *result->remark ? DIMSE_STORED_WITH_REMARK : DIMSE_SUCCESS,
                         *result->remark ? result->remark : NULL);
 }
@@ -58,10 +58,10 @@ static struct error answer_refused(struct session *session, const struct command
 {
     session->refused++;
     session->counters->refused++;
-    log_line(LOG_LEVEL_WARNING, "store", "association %llu: %s from %s at %s refused with status %04xH: %s",
-             (unsigned long long)session->number, command->sop_instance,
-             association_asked(session->association)->calling_ae, session->address, error_dimse(why->code),
-             error_text(why));
+    peer_log(session->log, session->address, LOG_LEVEL_WARNING, "store",
+             "association %llu: %s from %s at %s refused with status %04xH: %s", (unsigned long long)session->number,
+             command->sop_instance, association_asked(session->association)->calling_ae, session->address,
+             error_dimse(why->code), error_text(why));
     return dimse_answer(session->association, command, error_dimse(why->code), error_text(why));
 }
 
@@ -77,7 +77,7 @@ struct error service_store(struct session *session, const struct command *comman
     failure = begin(session, command, &origin, &ingest);
     if (failure.code != ERROR_NONE)
         ingest = NULL;
-    err = dimse_read_data_set(session->association, command, feed, ingest);
+    err = dimse_read_data_set(session->association, command, (uint64_t)session->config->max_object, feed, ingest);
     if (err.code != ERROR_NONE) {
         if (ingest)
             ingest_abort(ingest);

@@ -18,6 +18,11 @@ void log_set_level(enum log_level level)
     highest = (int)level;
 }
 
+bool log_shows(enum log_level level)
+{
+    return (int)level <= highest;
+}
+
 /* systemd sets JOURNAL_STREAM to device:inode of the stream it gave us (systemd.exec(5)). */
 static bool to_journal(void)
 {
@@ -54,7 +59,7 @@ static size_t escape(char *to, size_t room, const char *from)
 
 void log_line(enum log_level level, const char *component, const char *format, ...)
 {
-    if ((int)level > highest)
+    if (!log_shows(level))
         return;
     char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 128];
     va_list list;

@@ -17,6 +17,7 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6,
 
 /* Lines above this level are dropped; INFO at the start. */
 void log_set_level(enum log_level level);
+bool log_shows(enum log_level level);
 void log_line(enum log_level level, const char *component, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Logs and releases a failure; nothing for a success. */

@@ -117,6 +117,45 @@ def case_fragments_of_any_size():
             a.release()
 
 
+def pdv(flags, data, context=1):
+    return struct.pack(">IBB", len(data) + 2, context, flags) + data
+
+
+def case_pdvs_of_different_lengths_in_one_pdu():
+    """DCMTK 3.6.7 takes the length of each for that of the one before it."""
+    with Daemon() as pacsd, pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
+        for n, cuts in enumerate(([30, 331], [500, 502, 502, 777], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])):
+            uid = f"1.2.3.8.2.{n}"
+            command = daemon.command_set(sop_class=CT, field=1, message=n, priority=0, data_set=0, sop_instance=uid)
+            data = daemon.data_set(CT, uid, 600)
+            pdu = pdv(3, command)
+            for begin, end in zip([0] + cuts, cuts):
+                pdu += pdv(0, data[begin:end])
+            pdu += pdv(2, data[cuts[-1]:])
+            a.socket.sendall(struct.pack(">BxI", 4, len(pdu)) + pdu)
+            status, comment, _ = a.response()
+            assert status == 0, (cuts, hex(status), comment)
+        a.release()
+
+
+def case_lengths_in_data_are_not_taken_for_lengths():
+    """What looks like a PDV of 2 GiB, at any place inside of a PDV, followed by shorter ones."""
+    with Daemon() as pacsd:
+        for shift in range(6):
+            uid = f"1.2.3.8.3.{shift}"
+            with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
+                trap = bytes(2 + shift) + struct.pack(">IBB", 0x7FFFFFF0, 1, 0) * 1000
+                trap += bytes(len(trap) & 1)
+                command = daemon.command_set(sop_class=CT, field=1, message=1, priority=0, data_set=0, sop_instance=uid)
+                command += daemon.element(0x5000, trap)
+                data = daemon.data_set(CT, uid, 600)
+                pdu = pdv(3, command) + pdv(0, data[:200]) + pdv(0, data[200:240]) + pdv(2, data[240:])
+                a.socket.sendall(struct.pack(">BxI", 4, len(pdu)) + pdu)
+                status, comment, _ = a.response()
+                assert status == 0, (shift, hex(status), comment)
+        assert pacsd.process.poll() is None
+
+
 def case_mismatches_are_answered_a900():
     with Daemon() as pacsd:
         with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
