@@ -26,7 +26,8 @@
 #include <unistd.h>
 
 #define CONNECTION_STACK (1 << 20) /* bytes; nothing of ours or DCMTK's comes near */
-#define ACCEPT_PAUSE_MS 200        /* after a failed accept, so that a full table of descriptors is no busy loop */
+#define ACCEPT_AT_ONCE 16
+#define ACCEPT_PAUSE_MS 200 /* after a failed accept, so that a full table of descriptors is no busy loop */
 
 struct connection {
     struct connection *next;
@@ -37,6 +38,7 @@ struct connection {
     uint64_t number;
     struct sockaddr_storage socket_address;
     char address[SOCKET_TEXT_MAX];
+    uint8_t slot;            /* of the address, see slot_of() */
     const struct peer *peer; /* of `config`; NULL: a stranger, or not known yet */
     bool established;        /* counted as an association */
     bool evicted;            /* shut down to make room, and not counted any more */
@@ -54,7 +56,7 @@ struct listener {
     char names[CONFIG_LISTEN_MAX][SOCKET_TEXT_MAX];
     size_t count;
 
-    pthread_mutex_t mutex; /* guards all below, and of connections what stands below `address` */
+    pthread_mutex_t mutex; /* guards all below, and of connections what stands below `slot` */
     int fds[CONFIG_LISTEN_MAX];
     struct config *config;
     struct connection *connections;
@@ -144,32 +146,36 @@ static void connection_free(struct connection *connection)
     free(connection);
 }
 
-/* How many connections of an address still negotiate. */
-static unsigned negotiating(const struct listener *listener, const char *address)
+static bool negotiates(const struct connection *c)
 {
-    unsigned count = 0;
-    for (const struct connection *c = listener->connections; c; c = c->next)
-        count += !c->established && !c->evicted && !c->done && strcmp(c->address, address) == 0;
-    return count;
+    return !c->established && !c->evicted && !c->done;
+}
+
+/* Addresses are counted by a byte of their hash (FNV-1a): two that share it are taken for one. */
+static uint8_t slot_of(const char *address)
+{
+    uint32_t hash = 2166136261;
+    for (; *address; address++)
+        hash = (hash ^ (uint8_t)*address) * 16777619;
+    return (uint8_t)(hash >> 24 ^ hash);
 }
 
 /* Where there is no room for a newcomer, the oldest connection that still negotiates has to go, of the address that has
- * most of them: who opens hundreds and says nothing pushes out his own. True: there is room now. `*evicted` is its
+ * most of them: who opens hundreds and says nothing pushes out his own. False: nobody negotiates. `*evicted` is its
  * address. */
 static bool make_room(struct listener *listener, char evicted[SOCKET_TEXT_MAX])
 {
     struct connection *oldest = NULL;
-    unsigned most = 0;
+    unsigned counts[256] = {0}, most = 0;
+    for (struct connection *c = listener->connections; c; c = c->next)
+        counts[c->slot] += negotiates(c);
     for (struct connection *c = listener->connections; c; c = c->next) {
-        if (c->established || c->evicted || c->done)
-            continue;
-        unsigned count = negotiating(listener, c->address);
-        if (count >= most) { /* the list begins with the youngest */
-            most = count;
+        if (negotiates(c) && counts[c->slot] >= most) { /* the list begins with the youngest */
+            most = counts[c->slot];
             oldest = c;
         }
     }
-    if (!oldest || listener->evicted_count >= LISTEN_NEGOTIATING_MAX)
+    if (!oldest)
         return false;
     oldest->evicted = true;
     listener->connection_count--;
@@ -193,6 +199,7 @@ static void connection_new(struct listener *listener, int fd, const struct socka
     self->fd = fd;
     self->socket_address = *address;
     socket_address_text((const struct sockaddr *)address, self->address);
+    self->slot = slot_of(self->address);
     pthread_mutex_lock(&listener->mutex);
     self->config = config_get(listener->config);
     self->number = ++listener->last_number;
@@ -273,9 +280,10 @@ static void close_sockets(struct listener *listener)
     }
 }
 
-static void accept_all(struct listener *listener, int listening)
+/* A few at a time: in a flood, too, those that are done are to be joined. */
+static void accept_some(struct listener *listener, int listening)
 {
-    for (;;) {
+    for (unsigned n = 0; n < ACCEPT_AT_ONCE; n++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         int fd = accept4(listening, (struct sockaddr *)&address, &size, SOCK_CLOEXEC);
@@ -304,8 +312,10 @@ static void *accept_loop(void *context)
         pthread_mutex_lock(&listener->mutex);
         if (listener->closing)
             close_sockets(listener);
-        for (size_t i = 0; i < listener->count; i++) /* those closed are -1, which poll passes over */
-            polled[i + 1] = (struct pollfd){.fd = listener->fds[i], .events = POLLIN};
+        /* Those closed are -1, which poll passes over. Newcomers wait while many evicted ones have yet to end. */
+        bool accepts = listener->evicted_count < LISTEN_NEGOTIATING_MAX;
+        for (size_t i = 0; i < listener->count; i++)
+            polled[i + 1] = (struct pollfd){.fd = accepts ? listener->fds[i] : -1, .events = POLLIN};
         bool stopping = listener->stopping;
         pthread_mutex_unlock(&listener->mutex);
         if (reap(listener) && stopping)
@@ -318,7 +328,7 @@ static void *accept_loop(void *context)
         }
         for (size_t i = 0; i < listener->count; i++) {
             if (polled[i + 1].revents)
-                accept_all(listener, polled[i + 1].fd);
+                accept_some(listener, polled[i + 1].fd);
         }
     }
 }

@@ -239,8 +239,8 @@ def command_set(**fields):
 class Association:
     """A requestor on a raw socket. `answer` is the kind of the first PDU that came: 2 accepted, 3 rejected."""
 
-    def __init__(self, port, contexts=None, address="127.0.0.1", wait=True, **request):
-        self.socket = socket.create_connection((address, port), WAIT_S)
+    def __init__(self, port, contexts=None, address="127.0.0.1", wait=True, source=None, **request):
+        self.socket = socket.create_connection((address, port), WAIT_S, source and (source, 0))
         self.socket.settimeout(WAIT_S)
         self.message = 0
         self.accepted = {}  # context -> (result, transfer syntax)
