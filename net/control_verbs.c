@@ -30,9 +30,10 @@ static struct error ping(const struct control_request *request, struct buf *room
 
 /* ---- import ------------------------------------------------------------------------------------------------------ */
 
-/* The writer of a pipe or socket may take its time: then a stop ends the wait. Files never wait. */
+/* The writer of a pipe or socket may take its time: then a stop ends the wait, and so does a caller who has gone. Files
+ * never wait. */
 struct source {
-    int fd, stop_fd;
+    int fd, stop_fd, caller_fd;
     bool waits;
 };
 
@@ -40,10 +41,12 @@ static long read_source(void *context, void *to, size_t size)
 {
     struct source *source = context;
     for (;;) {
-        struct pollfd polled[2] = {{.fd = source->fd, .events = POLLIN}, {.fd = source->stop_fd, .events = POLLIN}};
-        if (source->waits && poll(polled, 2, -1) < 0)
+        struct pollfd polled[3] = {{.fd = source->fd, .events = POLLIN},
+                                   {.fd = source->stop_fd, .events = POLLIN},
+                                   {.fd = source->caller_fd, .events = POLLRDHUP}};
+        if (source->waits && poll(polled, 3, -1) < 0)
             continue;
-        if (source->waits && polled[1].revents) {
+        if (source->waits && (polled[1].revents || (polled[2].revents && !polled[0].revents))) {
             errno = ECANCELED;
             return -1;
         }
@@ -68,7 +71,7 @@ static struct error import(const struct control_request *request, struct buf *ro
     char user[128];
     struct stat st;
     struct ingest_result result = {0};
-    struct source source = {request->packet->fd, request->stop_fd, false};
+    struct source source = {request->packet->fd, request->stop_fd, request->socket, false};
     if (fstat(source.fd, &st) != 0)
         return error_system(errno, "%s", request->packet->words[1]);
     if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))

@@ -96,13 +96,28 @@ void report_release(struct report *report)
     pthread_mutex_destroy(&report->lock);
 }
 
+bool text_put(const char *text, FILE *to)
+{
+    for (const char *p = text; *p; p++) {
+        bool c1 = (uint8_t)p[0] == 0xC2 && (uint8_t)p[1] >= 0x80 && (uint8_t)p[1] <= 0x9F;
+        if (!c1 && *p != 0x7F)
+            continue;
+        size_t size = (size_t)(p - text);
+        p += c1;
+        if (fwrite(text, 1, size, to) < size || fprintf(to, "\\u%04x", (uint8_t)*p) < 0)
+            return false;
+        text = p + 1;
+    }
+    return fputs(text, to) >= 0;
+}
+
 void report_line(struct report *report, const char *line)
 {
     pthread_mutex_lock(&report->lock);
     take_away(report);
     if (report->terminal)
         fflush(stderr);
-    if (fputs(line, stdout) < 0 || putchar('\n') < 0)
+    if (!text_put(line, stdout) || putchar('\n') < 0)
         report->failed = true;
     pthread_mutex_unlock(&report->lock);
 }

@@ -10,9 +10,13 @@
 #include "codecs/base/json.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 /* Appends text with control characters, invalid UTF-8, and marks that turn the direction of writing as \xNN. */
 void text_shown(struct buf *out, const char *utf8);
+/* Writes a line or a JSON text, whose strings may still have DEL and controls of C1 (some terminals obey them), with these
+ * as \u009b. False: `to` does not take it. */
+bool text_put(const char *text, FILE *to);
 /* "12,345" */
 void text_count(struct buf *out, uint64_t count);
 /* "1.5 GiB" */

@@ -147,7 +147,7 @@ static struct error print_json(const struct stats *stats, const struct figure *f
     json_object_end(&json);
     json_object_end(&json);
     struct error err = json_finish(&json);
-    fputs(buf_string(&text), stdout);
+    text_put(buf_string(&text), stdout);
     buf_release(&text);
     return err;
 }

@@ -141,6 +141,30 @@ def find_text_cannot_steer_a_terminal(here):
 
 
 @case
+def nothing_that_an_image_says_steers_a_terminal(here):
+    """ESC, CSI of C1 in UTF-8, a turn of the direction of writing; every command, also where it prints JSON."""
+    archive = new_archive(here)
+    evil = "x\x1b]0;t\x07\u009b2J\u202ey\x7f"
+    # Two names under one ID and two images under one UID: conflicts name them.
+    for n, name in enumerate(("EVIL^" + evil, "OTHER^" + evil)):
+        data = dicom(name, "ID", 1, 1, 1, "20240101", "CT", SpecificCharacterSet="ISO_IR 192", StudyDescription=evil,
+                     SeriesDescription=evil, AccessionNumber=evil, PatientBirthDate=f"1970010{n + 1}",
+                     ProtocolName=f"{n}{evil}")
+        pacsctl("import", "--json", write(here, f"{n}{evil.replace('/', '')}.dcm", data=data), archive=archive, status=None)
+        pacsctl("import", write(here, f"{n}.dcm", data=data), archive=archive, status=None)
+    packs = os.path.join(archive, "packs")
+    for words in (["find"], ["find", "--level=series"], ["conflicts"], ["stats"], ["status"], ["verify"],
+                  ["find", "Nonsense" + evil + "=1"], ["find", "StudyDate=" + evil], ["show" + evil],
+                  ["export", os.path.join(here, "out" + evil)], ["import", os.path.join(here, "none" + evil)]):
+        for more in ([], ["--json"]):
+            result = pacsctl(*words, *more, archive=archive, status=None)
+            for text in (result.out, result.err):
+                bad = [c for c in text if c != "\n" and (c < " " or "\x7f" <= c <= "\x9f")]
+                assert not bad and (more or "\u202e" not in text), (words, more, text)
+    assert os.listdir(packs)
+
+
+@case
 def find_into_a_closed_pipe(here):
     archive = small(here)
     import subprocess

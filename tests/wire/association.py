@@ -97,6 +97,91 @@ def case_limit_a_peer():
             assert second.rejected() == (2, 3, 2)
 
 
+def case_limit_of_an_entry():
+    config = "[server]\nmax_associations_a_peer = 2\n[peer gate]\naet = GATE\nmax_associations = 3\n"
+    with Daemon(config) as pacsd:
+        gates = [pacsd.connect(calling="GATE") for _ in range(4)]
+        assert [a.answer for a in gates] == [2, 2, 2, 3], "its own limit, not that of its address"
+        others = [pacsd.connect() for _ in range(3)]
+        assert [a.answer for a in others] == [2, 2, 3], "others at its address do not count it"
+        assert gates[3].rejected() == others[2].rejected() == (2, 3, 2)
+        assert pacsd.logged("GATE at 127.0.0.1, calling PACSFS, rejected: local limit exceeded; 3 are open from there, "
+                            "as many as its max_associations allows")
+        assert pacsd.logged("TEST at 127.0.0.1, calling PACSFS, rejected: local limit exceeded; 2 are open from there, "
+                            "as many as max_associations_a_peer allows")
+
+
+def case_association_ends_after_its_time():
+    """However busy it is, and also in the middle of a data set that drips."""
+    with Daemon("[server]\nassociation_timeout = 1 s\n") as pacsd:
+        with pacsd.connect() as a:
+            try:
+                while True:
+                    a.command(1, sop_class=VERIFICATION, field=0x30)
+                    kind, _ = a.read_pdu()
+                    if kind == 7:
+                        break
+            except (ConnectionError, EOFError):
+                pass
+        with pacsd.connect(contexts={1: (CT, [EXPLICIT])}, calling="DRIP") as a:
+            a.command(1, data_set=True, sop_class=CT, field=1, priority=0, sop_instance="1.2.3")
+            try:
+                while True:
+                    a.pdv(1, 0, bytes(4))
+            except ConnectionError:
+                pass
+        assert pacsd.logged("TEST at 127.0.0.1 ended: open for longer than association_timeout")
+        assert pacsd.logged("DRIP at 127.0.0.1 ended: 1.2.3 lost: open for longer than association_timeout")
+        assert pacsd.echo()[0] == 0
+
+
+def case_object_beyond_its_limit_ends_the_association():
+    with Daemon("[server]\nmax_object = 1M\n") as pacsd:
+        with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
+            assert a.store(1, CT, "1.2.3.1", daemon.data_set(CT, "1.2.3.1", 900 << 10))[0] == 0
+            try:
+                a.store(1, CT, "1.2.3.2", daemon.data_set(CT, "1.2.3.2", 2 << 20))
+                raise AssertionError("2 MiB were answered")
+            except (ConnectionError, EOFError):
+                pass
+            except AssertionError as why:
+                assert "PDU type 7" in str(why), why
+        assert pacsd.logged("TEST at 127.0.0.1 ended: 1.2.3.2 lost: a data set beyond max_object")
+        assert pacsd.counted("stored", 1)
+
+
+def case_longest_pdu():
+    with Daemon("[server]\nmax_pdu = 4096\n") as pacsd:
+        with pacsd.connect(contexts={1: (CT, [EXPLICIT])}) as a:
+            assert struct.pack(">BxHI", 0x51, 4, 4096) in a.body, "the answer names the limit"
+            a.command(1, data_set=True, sop_class=CT, field=1, priority=0, sop_instance="1.2.3")
+            a.pdv(1, 0, bytes(4090))
+            a.pdv(1, 0, bytes(4092))
+            assert a.read_pdu()[0] == 7
+        assert pacsd.logged("TEST at 127.0.0.1 ended: ")
+
+
+def case_log_of_a_flood_is_bounded():
+    with Daemon() as pacsd:
+        begin = time.monotonic()
+        with pacsd.connect() as a:
+            for _ in range(4000):
+                a.command(1, sop_class=VERIFICATION, field=0x0150)  # each is answered, and worth a line
+                assert a.response()[0] == 0x0211
+            a.release()
+        lines = pacsd.log().count("command 0150H")
+        allowed = 1000 + 10 * (time.monotonic() - begin + 1)
+        assert 900 < lines <= allowed, (lines, allowed)
+
+        def told():
+            pacsd.echo()
+            return allowed >= 4000 or "127.0.0.1: " in pacsd.log() and " lines were left out" in pacsd.log()
+        assert daemon.wait_for(told)
+        status = pacsd.connect(source="127.0.0.2", calling="ELSEWHERE")
+        assert pacsd.logged("ELSEWHERE, a stranger, at 127.0.0.2"), "one flood does not silence others"
+        status.socket.close()
+
+
 def case_stalled_negotiation_blocks_nobody():
     with Daemon("[server]\nnegotiation_timeout = 2 s\n") as pacsd:
         silent = [pacsd.connect(wait=False) for _ in range(5)]
@@ -167,6 +252,31 @@ def case_abstract_syntaxes():
     with Daemon("[server]\nunknown_sop_classes = refuse\n") as pacsd:
         with pacsd.connect(contexts=contexts) as a:
             assert {n: r for n, (r, _) in a.accepted.items()} == {1: 0, 3: 3, 5: 3, 7: 3, 9: 0}
+
+
+def case_contexts_beyond_what_is_looked_at():
+    with Daemon() as pacsd:
+        with pacsd.connect(contexts={1: (CT, [f"1.2.3.{n}" for n in range(500)] + [EXPLICIT])}) as a:
+            assert a.accepted == {1: (0, "1.2.3.0")}, a.accepted  # the last ones are not looked at
+        # Identity and extended negotiation are not made use of; wrong ones do no harm.
+        a = pacsd.connect(wait=False)
+        for sub in (daemon.item(0x58, b"\1\0\0\4user\0\0"), daemon.item(0x58, b"\1\0\xff\xff"),
+                    daemon.item(0x56, b"\xff\xff1.2"), daemon.item(0x53, b"\0\1\0\1"), daemon.item(0x77, b"")):
+            with pacsd.connect(wait=False) as a:
+                request = bytearray(a.request + sub)
+                request[2:6] = struct.pack(">I", len(request) - 6)
+                user = a.request.rindex(b"\x50\0")
+                request[user + 2:user + 4] = struct.pack(">H", len(request) - user - 4)
+                a.socket.sendall(request)
+                assert a.read_pdu()[0] == 2, sub
+        for wrong in (daemon.item(0x20, b"\5\0\0\0"), daemon.item(0x21, b"\1\0\0\0"), daemon.item(0x10, b"1" * 65),
+                      daemon.item(0x20, b"\3\0\0\0" + daemon.item(0x30, b"1.2")), b"\x20", b"\x50\0\0\xff"):
+            with pacsd.connect(wait=False) as a:
+                request = bytearray(a.request + wrong)
+                request[2:6] = struct.pack(">I", len(request) - 6)
+                a.socket.sendall(request)
+                assert a.read_pdu()[0] == 7, wrong
+        assert pacsd.logged("from 127.0.0.1: item 20H of 4 bytes has not one abstract syntax")
 
 
 def case_128_contexts():

@@ -1,5 +1,7 @@
 """The control socket: its verbs, and who may use it."""
+import contextlib
 import os
+import random
 import socket
 import stat
 
@@ -82,22 +84,77 @@ def case_no_descriptor_is_leaked():
 
 
 def case_many_connections():
+    """As many as are served at one time, all at work; then all idle, and the oldest makes room."""
     with Daemon() as pacsd:
+        read, write = os.pipe()
         many = [Control(pacsd.archive) for _ in range(32)]
-        assert all(c.call("ping")[1][0] == "done" for c in many)
-        with Control(pacsd.archive) as beyond:
-            assert beyond.answer()[1][:2] == ["error", "busy"]
+        try:
+            for control in many:
+                socket.send_fds(control.socket, [b"import\0pipe\0"], [read])
+            with Control(pacsd.archive) as beyond:
+                assert beyond.answer()[1][:2] == ["error", "busy"]
+            assert pacsd.echo()[0] == 0
+        finally:
+            os.close(read)
+            os.close(write)
+        assert all(control.answer()[1][0] == "error" for control in many)  # an empty file
+
+        assert daemon.wait_for(lambda: pinged(pacsd)), "32 that say nothing keep nobody out"
+        ended = 0
         for control in many:
-            control.socket.close()
-
-        def served():
+            control.socket.setblocking(False)
             try:
-                with Control(pacsd.archive) as again:
-                    return again.call("ping")[1][0] == "done"
-            except OSError:
-                return False
+                ended += control.socket.recv(1) == b""
+            except BlockingIOError:
+                pass
+            control.socket.close()
+        assert ended >= 1
 
-        assert daemon.wait_for(served)
+
+def case_wrong_descriptors():
+    with Daemon() as pacsd, Control(pacsd.archive) as control:
+        folder = os.path.join(pacsd.archive, "packs")
+        path = os.path.join(pacsd.folder, "file")
+        with socket.socket() as unconnected:
+            wrong = [os.open(path, os.O_WRONLY | os.O_CREAT), os.open(folder, os.O_RDONLY), os.open(path, os.O_PATH),
+                     os.open("/dev/zero", os.O_RDONLY), os.eventfd(0), unconnected.fileno()]
+            for fd in wrong:
+                _, words = control.call("import", "wrong", fds=[fd])
+                assert words[0] == "error", (os.readlink(f"/proc/self/fd/{fd}"), words)
+            for fd in wrong[:5]:
+                os.close(fd)
+        assert control.call("ping")[1][0] == "done"
+
+
+def pinged(pacsd):
+    try:
+        with Control(pacsd.archive) as control:
+            return control.call("ping")[1][0] == "done"
+    except OSError:
+        return False
+
+
+def case_garbage():
+    """Packets of anything, from many at once, beside one who wants something."""
+    generator = random.Random(10)
+    with Daemon() as pacsd:
+        for _ in range(300):
+            with Control(pacsd.archive) as control, contextlib.suppress(ConnectionError):
+                size = generator.choice((1, 2, 10, 1000, 65536))
+                kind = generator.randrange(3)
+                control.socket.send(bytes(size) if kind == 0 else generator.randbytes(size) if kind == 1 else
+                                    b"import\0" + b"x" * (size % 1000) + b"\0" * (size % 3))
+        assert daemon.wait_for(lambda: pinged(pacsd))
+        assert pacsd.echo()[0] == 0
+        assert all(ord(c) >= 32 for line in pacsd.log().split("\n") for c in line)
+
+
+def case_folder_is_closed_to_others():
+    with Daemon() as pacsd:
+        for place in ("", "run", "quarantine", "packs"):
+            mode = stat.S_IMODE(os.stat(os.path.join(pacsd.archive, place)).st_mode)
+            assert mode & 0o007 == 0, (place, oct(mode))
+        assert stat.S_IMODE(os.stat(os.path.join(pacsd.archive, "run", "pacsd.sock")).st_mode) & 0o007 == 0
 
 
 def case_socket_of_a_dead_daemon_is_replaced():
@@ -120,6 +177,23 @@ def case_stop_does_not_wait_for_a_pipe():
         try:
             socket.send_fds(control.socket, [b"import\0pipe\0"], [read])
             assert pacsd.stop() == 0
+        finally:
+            os.close(read)
+            os.close(write)
+
+
+def case_caller_who_goes_takes_its_import_along():
+    """Also when the pipe that it named has a writer who says nothing and stays."""
+    with Daemon() as pacsd:
+        assert pinged(pacsd)
+        tasks = f"/proc/{pacsd.process.pid}/task"
+        before = len(os.listdir(tasks))
+        read, write = os.pipe()
+        try:
+            with Control(pacsd.archive) as control:
+                socket.send_fds(control.socket, [b"import\0pipe\0"], [read])
+                assert daemon.wait_for(lambda: len(os.listdir(tasks)) > before)
+            assert daemon.wait_for(lambda: len(os.listdir(tasks)) <= before)
         finally:
             os.close(read)
             os.close(write)

@@ -181,10 +181,79 @@ def case_open_to_all_is_warned_of():
 
 
 def case_log_lines_cannot_be_forged():
-    with Daemon() as pacsd:
-        with pacsd.connect(calling="A\nB\x1b[1m") as a:
+    """Titles, UIDs, versions, classes, data sets: whatever a peer says is one line of printable characters."""
+    evil = "A\nB\x1b[1m\x9b\x7f\t\r"
+    with Daemon("[server]\nlog_level = debug\n") as pacsd:
+        with pacsd.connect(calling="A\nB\x1b[1m", called="C\r\x07D") as a:
             assert a.answer == 2
+        with pacsd.connect(contexts={1: (evil, [evil]), 3: (CT, [evil, EXPLICIT])}, wait=False) as a:
+            a.socket.sendall(a.request.replace(b"TEST_1", b"\x1b[2J\n\x9b"))
+            a.answer, a.body = a.read_pdu()
+            a.take_contexts()
+            for uid in (evil, "1.2.3\x1b[2J"):
+                data = daemon.data_set(CT, uid, 100, study=evil, series=evil, id=evil, name=evil)
+                a.store(3, CT, uid, data)
+                a.store(3, evil, uid, data)
+            a.command(3, data_set=True, sop_class=evil, field=0x20, priority=0)
+            a.pdv(3, 2, b"")
+            a.response()
+            a.pdv(3, 2, evil.encode())  # a violation
         assert pacsd.logged("A\\x0aB\\x1b[1m")
+        assert pacsd.logged("violates the protocol")
+        with open(pacsd.log_path, "rb") as file:
+            lines = file.read().split(b"\n")
+        for line in lines:
+            assert all(32 <= c < 127 or c >= 0xA0 for c in line.decode("utf-8").encode("latin-1", "ignore")), line
+            assert not line or line[:2] == b"20", line
+
+
+def looked_up(answering, during):
+    """Whether names were asked for at a name server of ours while `during()` ran."""
+    asked = []
+    answering.settimeout(0.2)
+
+    def drain():
+        try:
+            while True:
+                asked.append(answering.recv(600))
+        except TimeoutError:
+            pass
+
+    during()
+    drain()
+    return asked
+
+
+def case_callers_are_not_looked_up():
+    """pacsd lives where the only name server is one that never answers: a look-up would hang, and is seen."""
+    if os.geteuid() != 0 or run("unshare", "-m", "true")[0] != 0:
+        raise daemon.Skip("cannot make a mount namespace here")
+    if not os.path.exists("/etc/resolv.conf") or not os.path.exists("/etc/nsswitch.conf"):
+        raise daemon.Skip("no resolver to be replaced")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        try:
+            server.bind(("127.0.0.9", 53))
+        except OSError as why:
+            raise daemon.Skip(f"no name server at 127.0.0.9: {why}")
+        with open(os.path.join(folder, "resolv.conf"), "w") as file:
+            file.write("nameserver 127.0.0.9\noptions timeout:1 attempts:1\n")
+        with open(os.path.join(folder, "nsswitch.conf"), "w") as file:
+            file.write("passwd: files\ngroup: files\nhosts: dns\n")
+        wrap = ["unshare", "-m", "sh", "-c",
+                f"mount --bind {folder}/resolv.conf /etc/resolv.conf && "
+                f"mount --bind {folder}/nsswitch.conf /etc/nsswitch.conf && exec \"$@\"", "sh"]
+        seen = looked_up(server, lambda: run(*wrap, "getent", "hosts", "127.0.0.77"))
+        if not seen:
+            raise daemon.Skip("a look-up is not seen here")
+
+        def call():
+            with Daemon(wrap=wrap) as pacsd:
+                with pacsd.connect(source="127.0.0.77") as a:
+                    assert a.answer == 2
+                    a.release()
+                assert pacsd.echo()[0] == 0
+                assert pacsd.logged("127.0.0.77 released")
+        assert not looked_up(server, call)
 
 
 if __name__ == "__main__":
