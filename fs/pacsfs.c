@@ -7,6 +7,7 @@
 #include "fs/notify.h"
 
 #include "codecs/base/log.h"
+#include "codecs/base/spares.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -125,6 +126,7 @@ out:
 int main(int argc, char **argv)
 {
     struct options options;
+    spares_settle_malloc();
     struct error err = options_read(&options, argc, argv);
     if (err.code == ERROR_NONE && options.run == RUN_HELP) {
         options_help();

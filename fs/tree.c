@@ -278,7 +278,8 @@ void piece_release(struct piece *piece)
 {
     if (piece->entry)
         cache_put(piece->cache, piece->entry);
-    free(piece->owned);
+    if (piece->owned.data)
+        spares_give(cache_spares(piece->cache), &piece->owned);
     *piece = (struct piece){0};
 }
 

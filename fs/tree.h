@@ -37,7 +37,7 @@ typedef bool (*listing_take)(void *context, const char *name, uint64_t cookie, c
 struct piece {
     const void *data;
     size_t size;
-    uint8_t *owned;
+    struct buf owned;
     struct cache *cache;
     struct cache_entry *entry;
 };

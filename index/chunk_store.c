@@ -12,6 +12,7 @@ struct error chunk_read(struct pacs *pacs, const struct chunk_place *place, cons
     struct error err = NO_ERROR;
     struct record_header header;
     struct buf payload;
+    struct spares *spares = cache_spares(pacs->cache);
     const struct chunk_dictionary *dictionary = NULL;
     buf_init(&payload);
     if (place->raw_size > CHUNK_RAW_MAX || place->length < CHUNK_HEADER_SIZE) {
@@ -19,6 +20,8 @@ struct error chunk_read(struct pacs *pacs, const struct chunk_place *place, cons
                          place->length);
         goto out;
     }
+    spares_take(spares, RECORD_HEADER_SIZE + (size_t)place->length, &payload);
+    spares_take(spares, place->raw_size, out);
     CHECK(packs_record(pacs->packs, place->pack, place->offset, RECORD_HEADER_SIZE + (size_t)place->length, &header,
                        &payload));
     if (header.type != RECORD_CHUNK || payload.size != place->length) {
@@ -43,7 +46,7 @@ struct error chunk_read(struct pacs *pacs, const struct chunk_place *place, cons
     }
     out->size += place->raw_size;
 out:
-    buf_release(&payload);
+    spares_give(spares, &payload);
     return error_context(err, "instance %s, pack %08llu, chunk at offset %llu", uid, (unsigned long long)place->pack,
                          (unsigned long long)place->offset);
 }

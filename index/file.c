@@ -315,7 +315,12 @@ struct error pacs_pixels(struct instance_file *f, struct pixel_source *source)
     if (!p)
         return error_make(ERROR_NO_MEMORY, "instance %s: out of memory", f->uid);
     p->file = f;
-    *source = (struct pixel_source){read_pixels, p, f->record.pixel_end - f->record.pixel_offset};
+    *source = (struct pixel_source){
+        .read = read_pixels,
+        .context = p,
+        .length = f->record.pixel_end - f->record.pixel_offset,
+        .spares = cache_spares(f->pacs->cache),
+    };
     if (f->syntax->deflated) {
         p->in_memory = true;
         struct error err = inflate_pixels(p);

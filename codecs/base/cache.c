@@ -20,6 +20,7 @@
 #define SHARD_BITS 4
 #define SHARDS (1u << SHARD_BITS)
 #define BUCKETS_FIRST 64u
+#define OVERHEAD 48u /* of an entry: malloc's for two blocks, and its place in a bucket */
 
 enum state { FILLING, READY, FAILED };
 
@@ -45,13 +46,14 @@ struct shard {
 
 struct cache {
     uint64_t limit;
+    struct spares *spares;
     _Atomic uint64_t used;
     struct shard shards[SHARDS];
 };
 
 static uint64_t charge(const struct cache_entry *entry)
 {
-    return entry->block.size + sizeof *entry;
+    return entry->block.capacity + sizeof *entry + OVERHEAD;
 }
 
 static struct shard *shard_of(struct cache *cache, uint64_t hash)
@@ -68,6 +70,12 @@ struct error cache_new(struct cache **out, uint64_t limit_bytes)
     for (unsigned i = 0; i < SHARDS; i++) {
         pthread_mutex_init(&cache->shards[i].lock, NULL);
         pthread_cond_init(&cache->shards[i].filled, NULL);
+    }
+    struct error err =
+        spares_new(&cache->spares, limit_bytes / 8 < CACHE_SPARE_MAX ? limit_bytes / 8 : CACHE_SPARE_MAX);
+    if (err.code != ERROR_NONE) {
+        cache_free(cache);
+        return err;
     }
     for (unsigned i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
@@ -98,6 +106,7 @@ void cache_free(struct cache *cache)
         pthread_cond_destroy(&shard->filled);
         pthread_mutex_destroy(&shard->lock);
     }
+    spares_free(cache->spares);
     free(cache);
 }
 
@@ -307,12 +316,16 @@ const uint8_t *cache_data(const struct cache_entry *entry, size_t *size)
 
 void cache_put(struct cache *cache, struct cache_entry *entry)
 {
-    (void)cache;
     if (!entry || atomic_fetch_sub_explicit(&entry->references, 1, memory_order_acq_rel) != 1)
         return;
     error_release(&entry->failure);
-    buf_release(&entry->block);
+    spares_give(cache->spares, &entry->block);
     free(entry);
+}
+
+struct spares *cache_spares(struct cache *cache)
+{
+    return cache->spares;
 }
 
 void cache_stats(struct cache *cache, struct cache_stats *stats)

@@ -81,14 +81,17 @@ static struct error decode(struct frame *frame, const struct pixel_description *
         err = error_make(ERROR_NOT_FOUND, "no frame %u: the image has %u", number + 1, frame->layout.frames);
         goto out;
     }
+    if (!description->encapsulated)
+        spares_take(source->spares, frame->layout.decoded_size, &raw);
     CHECK(frame_read(frame, source, number));
+    spares_take(source->spares, frame->layout.decoded_size, out);
     CHECK(description->decoder->decode(frame));
     CHECK(buf_error(out));
     if (out->size != frame->layout.decoded_size)
         err = error_make(ERROR_BROKEN, "decoding gave %zu bytes instead of %zu", out->size, frame->layout.decoded_size);
 out:
     frame->raw = NULL;
-    buf_release(&raw);
+    spares_give(source->spares, &raw);
     return err.code ? error_context(err, "frame %u", number + 1) : err;
 }
 
@@ -112,13 +115,14 @@ struct error pixel_render_png(const struct pixel_description *description, const
     pixel_description_shape(description, &shape);
     bool colour = colour_shown(&shape);
     CHECK(decode(&frame, description, source, number, &cells));
+    spares_take(source->spares, (size_t)pixel_png_size(&shape), out);
     CHECK(png_begin(out, shape.columns, shape.rows, colour, &lines));
     CHECK(colour ? colour_rgb(&frame, lines) : display_grey(&frame, number, lines));
     png_finish(out, shape.columns, shape.rows, colour);
 out:
     if (err.code)
         out->size = before;
-    buf_release(&cells);
+    spares_give(source->spares, &cells);
     return err;
 }
 

@@ -7,7 +7,7 @@
 #ifndef CODECS_PIXEL_PIXEL_H
 #define CODECS_PIXEL_PIXEL_H
 
-#include "codecs/base/buf.h"
+#include "codecs/base/spares.h"
 #include "codecs/dicom/dataset.h"
 
 #ifdef __cplusplus
@@ -61,6 +61,7 @@ struct pixel_source {
     struct error (*read)(void *context, uint64_t offset, void *to, size_t size);
     void *context;
     uint64_t length;
+    struct spares *spares; /* where decoding has its large buffers from; may be NULL */
 };
 
 /* Whether there is a PNG for this shape in this syntax: a decoder exists, the layout is one that is shown, and the

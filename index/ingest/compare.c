@@ -190,7 +190,7 @@ static struct error describe_incoming(struct side *s, const struct syntax *synta
     dataset_reader_free(reader);
     if (!err.code)
         err = json_model_finish(s->json, NULL, NULL);
-    s->source = (struct pixel_source){read_incoming, s, s->pixel_end - s->pixel_offset};
+    s->source = (struct pixel_source){.read = read_incoming, .context = s, .length = s->pixel_end - s->pixel_offset};
     return err;
 }
 

@@ -118,7 +118,7 @@ static struct error read_input(void *context, uint64_t offset, void *to, size_t 
 
 static void show(struct pixel_description *d, const struct syntax *syntax, struct input *in, uint32_t frame)
 {
-    struct pixel_source source = {read_input, in, in->left};
+    struct pixel_source source = {.read = read_input, .context = in, .length = in->left};
     struct pixel_shape shape;
     struct buf out;
     buf_init(&out);

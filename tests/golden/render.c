@@ -101,7 +101,7 @@ out:
 static struct error show(struct image *image, uint32_t frame, const char *prefix)
 {
     struct error err;
-    struct pixel_source source = {read_pixels, image, image->end - image->begin};
+    struct pixel_source source = {.read = read_pixels, .context = image, .length = image->end - image->begin};
     struct pixel_shape shape;
     struct buf png;
     char path[4096];

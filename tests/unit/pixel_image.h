@@ -120,7 +120,7 @@ static inline struct error image_read(void *context, uint64_t offset, void *to, 
 }
 static inline struct pixel_source image_source(struct image *image)
 {
-    return (struct pixel_source){image_read, &image->pixels, image->pixels.size};
+    return (struct pixel_source){.read = image_read, .context = &image->pixels, .length = image->pixels.size};
 }
 static inline struct error image_decode(struct image *image, uint32_t frame)
 {
