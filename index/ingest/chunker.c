@@ -30,7 +30,7 @@ struct chunker {
     struct slot slots[CHUNKER_READY];
     struct write_chunk chunks[CHUNKER_READY]; /* the encoded form of each slot */
     unsigned used;                            /* slots in use, in order; the last one is being filled */
-    uint64_t size;                            /* bytes added */
+    uint64_t size, drained;                   /* bytes added; of these handed to the log */
     uint64_t pixel_offset, pixel_end, group;
     bool pixels, compressed;
     struct buf places;
@@ -183,12 +183,13 @@ static struct error drain(struct chunker *c)
         buf_clear(&c->slots[i].raw);
     }
     c->used = 0;
+    c->drained = c->size;
     return request.err;
 }
 
 static struct error new_slot(struct chunker *c)
 {
-    if (c->used == CHUNKER_READY)
+    if (c->used == CHUNKER_READY || c->size - c->drained >= CHUNKER_BYTES)
         TRY(drain(c));
     struct slot *s = &c->slots[c->used++];
     buf_clear(&s->raw);

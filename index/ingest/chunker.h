@@ -1,8 +1,8 @@
 /* Layer: index/ingest. A data set cut into chunks: compressed beside reception, handed to the writer as they are ready.
  *
- * At most CHUNKER_READY chunks wait in memory, whatever the image's size; then the oldest go to the log. Cuts: where
- * Pixel Data begin and end, at frames of native multi-frame images, every 256 KiB, and in pixels that are compressed
- * already every CHUNK_RAW_MAX. One thread at a time.
+ * At most CHUNKER_READY chunks wait in memory, and no further one after CHUNKER_BYTES, whatever the image's size; then
+ * they go to the log. Cuts: where Pixel Data begin and end, at frames of native multi-frame images, every 256 KiB, and
+ * in pixels that are compressed already every CHUNK_RAW_MAX. One thread at a time.
  */
 #ifndef INDEX_INGEST_CHUNKER_H
 #define INDEX_INGEST_CHUNKER_H
@@ -11,6 +11,7 @@
 #include "index/log/writer.h"
 
 #define CHUNKER_READY 8
+#define CHUNKER_BYTES (2u << 20)
 
 struct chunker;
 
