@@ -1,10 +1,11 @@
-/* pacsctl import: files, folders and archives go in. What lives here: options, and walking what was named. What does
- * not: archives (unpack.c), the workers and their verdicts (intake.c).
+/* pacsctl import: files, folders and archives go in. What lives here: options, and what becomes of each entry. What does
+ * not: walking (file_walk.c), archives (unpack.c), the workers and their verdicts (intake.c).
  *
  * Folders are walked in order of their names, within them links to files are followed, links to folders are not: no
  * walk can go in circles. The archive's own folder is passed over.
  */
 #include "net/ctl/command.h"
+#include "net/ctl/file_walk.h"
 #include "net/ctl/intake.h"
 #include "net/ctl/interrupt.h"
 #include "net/ctl/sniff.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,17 +67,6 @@ static void import_file(struct import *import, const char *path, bool named)
 
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
 
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-static FTS *open_walk(const char *path)
-{
-    char *const paths[] = {(char *)path, NULL};
-    return fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
-}
-
 static void import_link(struct import *import, const char *path)
 {
     struct stat target;
@@ -89,62 +78,64 @@ static void import_link(struct import *import, const char *path)
         intake_skip(import->intake, path, "a link to something that is no file");
 }
 
-static void import_entry(struct import *import, FTS *walk, FTSENT *entry)
+static bool is_archive_folder(const struct import *import, const struct stat *info)
 {
-    switch (entry->fts_info) {
-    case FTS_D:
-        if (entry->fts_statp->st_dev == import->archive.st_dev && entry->fts_statp->st_ino == import->archive.st_ino) {
-            intake_skip(import->intake, entry->fts_path, "the archive itself");
-            fts_set(walk, entry, FTS_SKIP);
-        }
-        break;
-    case FTS_F:
-        import_file(import, entry->fts_path, entry->fts_level == FTS_ROOTLEVEL);
-        break;
-    case FTS_SL:
-    case FTS_SLNONE:
-        import_link(import, entry->fts_path);
-        break;
-    case FTS_DNR:
-    case FTS_ERR:
-    case FTS_NS:
-        intake_refuse(import->intake, entry->fts_path, error_system(entry->fts_errno, "cannot be read"));
-        break;
-    case FTS_DEFAULT:
-        intake_skip(import->intake, entry->fts_path, "no regular file");
-        break;
-    default:
-        break;
+    return info->st_dev == import->archive.st_dev && info->st_ino == import->archive.st_ino;
+}
+
+static void import_entry(struct import *import, struct file_walk *walk, const struct file_walk_entry *entry)
+{
+    mode_t mode = entry->info.st_mode;
+    if (entry->failure) {
+        intake_refuse(import->intake, entry->path, error_system(entry->failure, "cannot be read"));
+    } else if (S_ISDIR(mode) && is_archive_folder(import, &entry->info)) {
+        intake_skip(import->intake, entry->path, "the archive itself");
+        file_walk_pass(walk);
+    } else if (S_ISREG(mode)) {
+        import_file(import, entry->path, entry->start);
+    } else if (S_ISLNK(mode)) {
+        import_link(import, entry->path);
+    } else if (!S_ISDIR(mode)) {
+        intake_skip(import->intake, entry->path, "no regular file");
     }
 }
 
 static struct error import_path(struct import *import, const char *path)
 {
+    struct file_walk *walk;
+    struct file_walk_entry entry;
     if (strcmp(path, "-") == 0) {
         unpack(import->intake, &import->report, &import->limits, STDIN_FILENO, "-");
         return NO_ERROR;
     }
-    FTS *walk = open_walk(path);
-    if (!walk)
-        return error_system(errno, "%s", path);
-    for (FTSENT *entry; !intake_is_over(import->intake) && (entry = fts_read(walk));)
-        import_entry(import, walk, entry);
-    fts_close(walk);
+    TRY(file_walk_new(&walk, path));
+    while (!intake_is_over(import->intake) && file_walk_next(walk, &entry))
+        import_entry(import, walk, &entry);
+    file_walk_free(walk);
     return NO_ERROR;
 }
 
-/* What lies ahead, for the status line alone. */
+/* What lies ahead, for the status line alone: what cannot be read is told of later. */
+static uint64_t bytes_below(const char *path)
+{
+    uint64_t bytes = 0;
+    struct file_walk *walk;
+    struct file_walk_entry entry;
+    struct error err = file_walk_new(&walk, path);
+    if (err.code == ERROR_NONE) {
+        while (!interrupted() && file_walk_next(walk, &entry))
+            bytes += !entry.failure && S_ISREG(entry.info.st_mode) ? (uint64_t)entry.info.st_size : 0;
+        file_walk_free(walk);
+    }
+    error_release(&err);
+    return bytes;
+}
+
 static void measure(struct import *import, const struct call *call)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < call->count && import->report.terminal; i++) {
-        FTS *walk = strcmp(call->words[i], "-") ? open_walk(call->words[i]) : NULL;
-        for (FTSENT *entry; walk && !interrupted() && (entry = fts_read(walk));)
-            if (entry->fts_info == FTS_F)
-                bytes += (uint64_t)entry->fts_statp->st_size;
-        if (walk)
-            fts_close(walk);
-    }
+    for (size_t i = 0; i < call->count && import->report.terminal; i++)
+        bytes += strcmp(call->words[i], "-") ? bytes_below(call->words[i]) : 0;
     report_progress(&import->report, 0, 0, 0, bytes);
 }
 
