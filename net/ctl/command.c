@@ -4,12 +4,14 @@
 #include "net/config.h"
 
 #include "codecs/base/settings.h"
+#include "codecs/base/spares.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OPTIONS_MAX 64
+#define READ_CACHE_BYTES (INT64_C(16) << 20) /* what goes through an archive once meets little of it again */
 
 /* Long names of a table and of those that it includes. */
 static size_t option_names(const struct poptOption *rows, const char **names, size_t count)
@@ -120,6 +122,8 @@ struct error call_config(const struct call *call, struct config **config, struct
 struct error call_read(const struct call *call, struct pacs **pacs)
 {
     struct pacs_options options = pacs_options_default();
+    options.cache_bytes = READ_CACHE_BYTES;
+    spares_settle_malloc();
     return call_open(call, &options, pacs);
 }
 

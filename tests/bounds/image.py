@@ -106,7 +106,8 @@ def read_through_the_mount(archive, images):
 
 
 def take_out(archive, folder, images):
-    run("pacsctl export", CACHE * 16 + BEYOND, PACSCTL, "-A", archive, "export", f"{folder}/out")
+    run("pacsctl export", CACHE + BEYOND, PACSCTL, "-A", archive, "export", "-q", "-o", f"{folder}/out",
+        "PatientID=B1")
     files = [os.path.join(base, name) for base, _, names in os.walk(f"{folder}/out") for name in names]
     assert sorted(map(os.path.getsize, files))[-1] > max(image.size() for image in images), files
 
@@ -124,8 +125,8 @@ def case_image_of_gigabytes_over_the_wire():
                         assert image.store(sender, 1) == 0
                         sender.release()
         assert pacsd.stop() == 0
-        run("pacsctl verify", CACHE * 16 + BEYOND, PACSCTL, "-A", pacsd.archive, "verify")
-        run("pacsctl rebuild", CACHE * 16 + BEYOND, PACSCTL, "-A", pacsd.archive, "rebuild")
+        run("pacsctl verify", CACHE + BEYOND, PACSCTL, "-A", pacsd.archive, "verify")
+        run("pacsctl rebuild", CACHE + BEYOND, PACSCTL, "-A", pacsd.archive, "rebuild")
         take_out(pacsd.archive, pacsd.folder, images)
         read_through_the_mount(pacsd.archive, images)
 
