@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #define SHARD_BITS 4
@@ -197,14 +198,21 @@ static struct cache_entry *insert(struct shard *shard, struct cache_key key, uin
     return entry;
 }
 
-/* Buffers grow by doubling: gives back what is much more than needed. */
+/* Buffers grow by doubling: gives back what is much more than needed. Small ones move: shrunk where they stand they
+ * would leave gaps that the next one, as large at first, cannot use. */
 static void trim(struct buf *block)
 {
     if (block->capacity - block->size <= block->size / 8 + 64)
         return;
-    uint8_t *smaller = realloc(block->data, block->size + 1);
+    bool moves = block->capacity < SPARES_BLOCK_MIN;
+    uint8_t *smaller = moves ? malloc(block->size + 1) : realloc(block->data, block->size + 1);
     if (!smaller)
         return;
+    if (moves) {
+        memcpy(smaller, block->data, block->size);
+        smaller[block->size] = 0;
+        free(block->data);
+    }
     block->data = smaller;
     block->capacity = block->size + 1;
 }

@@ -100,9 +100,14 @@ struct error call_archive(const struct call *call)
 
 struct error call_open(const struct call *call, const struct pacs_options *options, struct pacs **pacs)
 {
+    struct pacs_options used = *options;
     *pacs = NULL;
     TRY(call_archive(call));
-    return pacs_open(pacs, call->archive, options);
+    if (used.mode != PACS_WRITE) {
+        used.cache_bytes = READ_CACHE_BYTES;
+        spares_settle_malloc();
+    }
+    return pacs_open(pacs, call->archive, &used);
 }
 
 struct error call_config(const struct call *call, struct config **config, struct pacs_options *options)
@@ -122,8 +127,6 @@ struct error call_config(const struct call *call, struct config **config, struct
 struct error call_read(const struct call *call, struct pacs **pacs)
 {
     struct pacs_options options = pacs_options_default();
-    options.cache_bytes = READ_CACHE_BYTES;
-    spares_settle_malloc();
     return call_open(call, &options, pacs);
 }
 

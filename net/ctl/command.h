@@ -44,9 +44,8 @@ struct error call_options(struct call *call, const struct poptOption *rows);
 struct error call_no_words(const struct call *call);
 /* The archive opened in a mode; ERROR_USAGE when none was named. */
 struct error call_open(const struct call *call, const struct pacs_options *options, struct pacs **pacs);
-struct error call_read(const struct call *call,
-                       struct pacs **pacs);         /* PACS_READ, a small cache; before the first thread */
-struct error call_archive(const struct call *call); /* only whether one was named */
+struct error call_read(const struct call *call, struct pacs **pacs); /* PACS_READ, defaults */
+struct error call_archive(const struct call *call);                  /* only whether one was named */
 /* The configuration that pacsd would read, and the options that it would open the archive with. The caller puts the
  * configuration when the archive is closed. */
 struct error call_config(const struct call *call, struct config **config, struct pacs_options *options);

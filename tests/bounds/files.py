@@ -1,7 +1,8 @@
 """Trees of files that are unkind to who walks them: `pacsctl import` takes a million tiny files, a folder of hundreds of
 thousands of entries and one that is thousands of levels deep within 64 MiB beyond the cache.
 
-BOUNDS_FILES is how many tiny files there are (20000), BOUNDS_ENTRIES how many entries the one folder has (60000).
+BOUNDS_FILES is how many tiny files there are (6000), BOUNDS_ENTRIES how many entries the one folder has (50000),
+BOUNDS_LEVELS how deep the other is (4000).
 """
 import os
 import shutil
@@ -11,10 +12,10 @@ import tempfile
 from bounds import BEYOND, MIB, PACSCTL, SANITIZED, daemon, main, run, size_of, tree
 
 CACHE = 16 * MIB
-FILES = size_of("BOUNDS_FILES", 20000, 3000)
-ENTRIES = size_of("BOUNDS_ENTRIES", 60000, 20000)
+FILES = size_of("BOUNDS_FILES", 6000, 2000)
+ENTRIES = size_of("BOUNDS_ENTRIES", 50000, 20000)
 A_WALK = 16 * MIB  # nearly nothing is stored: names must not pile up
-LEVELS = size_of("BOUNDS_LEVELS", 10000, 4000)
+LEVELS = size_of("BOUNDS_LEVELS", 4000, 3000)
 
 
 def tiny(number):

@@ -1,6 +1,6 @@
 """An image of gigabytes goes in and out within 64 MiB a process beyond the configured caches.
 
-BOUNDS_IMAGE is its size (512M; 4G is the most that native pixels can have, the encapsulated one is a frame larger).
+BOUNDS_IMAGE is its size (400M; 4G is the most that native pixels can have, the encapsulated one is a frame larger).
 """
 import concurrent.futures
 import os
@@ -10,8 +10,9 @@ import threading
 
 from bounds import (BEYOND, MIB, PACSCTL, SANITIZED, FUSE_WORKERS, Big, Peak, Same, daemon, main, run, size_of, tree)
 
-SIZE = size_of("BOUNDS_IMAGE", 512 * MIB, 24 * MIB)
+SIZE = size_of("BOUNDS_IMAGE", 400 * MIB, 24 * MIB)
 CACHE = 16 * MIB
+CACHE_OF_MOUNT = min(SIZE // 4, 256 * MIB)  # large enough that what it gives back could pile up
 CONFIGURATION = "[archive]\nreserve = 1M\ncache = 16M\n"
 SEED = int(os.environ.get("BOUNDS_SEED", "1"))
 
@@ -80,8 +81,8 @@ def read_through_the_mount(archive, images):
     if not tree.fuse_is_usable():
         raise daemon.Skip("/dev/fuse cannot be used")
     with tempfile.TemporaryDirectory(prefix="bounds-") as folder:
-        with tree.Mount(archive, f"{folder}/m", "cache=16M") as mount:
-            pid, limit = mount.process.pid, CACHE + BEYOND
+        with tree.Mount(archive, f"{folder}/m", f"cache={CACHE_OF_MOUNT // MIB}M") as mount:
+            pid, limit = mount.process.pid, CACHE_OF_MOUNT + BEYOND
             for image in images:
                 path = f"{mount.path}/uids/1.2.3.4/1.2.3.4.1/{image.uid}.dcm"
                 with open(path, "rb", buffering=0) as file:
