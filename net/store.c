@@ -54,6 +54,24 @@ static struct error answer_stored(struct session *session, const struct command 
                         *result->remark ? result->remark : NULL);
 }
 
+/* What the peer's people can do about it. Only what the data set itself is blamed for is said in its own words: other
+ * messages name files of this machine, and stand in the log. */
+static const char *comment_of(const struct error *why)
+{
+    static const char *const comments[ERROR_CODES] = {
+        [ERROR_RETRY] = "not stored this time: send it again",
+        [ERROR_REFUSED] = "the archive may not store it: see its log",
+        [ERROR_NOT_FOUND] = "the archive could not store it: see its log",
+        [ERROR_DAMAGED] = "the archive's own data are damaged: see its log",
+        [ERROR_FULL] = "archive full: make room there, then send again",
+        [ERROR_BUSY] = "the archive is busy: send it again",
+        [ERROR_USAGE] = "the archive could not store it: see its log",
+        [ERROR_NO_MEMORY] = "the archive has no memory left: send it again later",
+        [ERROR_BROKEN] = "the archive could not write: see its log, then send again",
+    };
+    return comments[why->code] ? comments[why->code] : error_text(why);
+}
+
 static struct error answer_refused(struct session *session, const struct command *command, const struct error *why)
 {
     session->refused++;
@@ -62,7 +80,7 @@ static struct error answer_refused(struct session *session, const struct command
              "association %llu: %s from %s at %s refused with status %04xH: %s", (unsigned long long)session->number,
              command->sop_instance, association_asked(session->association)->calling_ae, session->address,
              error_dimse(why->code), error_text(why));
-    return dimse_answer(session->association, command, error_dimse(why->code), error_text(why));
+    return dimse_answer(session->association, command, error_dimse(why->code), comment_of(why));
 }
 
 struct error service_store(struct session *session, const struct command *command)

@@ -25,7 +25,7 @@ static const struct {
     [ERROR_BUSY] = {"busy", EBUSY, 0xA700, 4},
     [ERROR_USAGE] = {"usage", EINVAL, 0xC000, 2},
     [ERROR_NO_MEMORY] = {"no memory", ENOMEM, 0xA700, 1},
-    [ERROR_BROKEN] = {"broken", EIO, 0x0110, 1},
+    [ERROR_BROKEN] = {"broken", EIO, 0xA700, 1},
 };
 
 static struct error make(enum error_code code, const char *place, const char *suffix, const char *format, va_list list)
