@@ -126,8 +126,11 @@ static struct error make_pack(struct log *log)
         pack_path(log, ++log->highest, path);
         fd = log->io->open(log->io, path, O_RDWR | O_CREAT | O_EXCL, 0640);
     } while (fd < 0 && errno == EEXIST);
-    if (fd < 0)
-        return error_system(errno, "%s: cannot create", path);
+    if (fd < 0) {
+        err = error_system(errno, "%s: cannot create", path);
+        log->highest--;
+        return err;
+    }
     struct pack_header header = {
         .number = log->highest,
         .first_lsn = log->lsn + 1,
@@ -151,7 +154,8 @@ static struct error make_pack(struct log *log)
 out:
     if (err.code) {
         log->io->close(log->io, fd);
-        log->io->unlink(log->io, path);
+        if (log->io->unlink(log->io, path) == 0)
+            log->highest--; /* no record was written under this number */
     }
     buf_release(&bytes);
     return err;

@@ -13,6 +13,7 @@
 #define COMPONENT "log"
 #define QUEUE_MAX 1024
 #define GROUP_BYTES_MAX (64u << 20)
+#define ROOM_BYTES (384u << 10) /* beside its chunks: records, a dictionary, a pack's header, pages of the index */
 #define BARRIER_AFTER_MS 50
 #define CHECKPOINT_BYTES (UINT64_C(16) << 20) /* pages that a pin keeps from use double it */
 #define CHECKPOINT_SECONDS 30
@@ -135,6 +136,20 @@ static struct error take_request(struct writer *w, struct write_request *r, bool
 
 /* ---- a group ---- */
 
+/* W4. What fails all the same (another takes the space meanwhile) is W2 or W3. */
+static struct error check_room(struct writer *w, uint64_t bytes)
+{
+    char packs[4096];
+    const char *const folders[] = {packs, w->index->folder};
+    struct statvfs st;
+    pacs_part(w->pacs, "packs", packs);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        if (w->pacs->io->statvfs(w->pacs->io, folders[i], &st) == 0 &&
+            (uint64_t)st.f_bavail * st.f_frsize < bytes + ROOM_BYTES)
+            return error_make(ERROR_FULL, "%s: the disk is full", folders[i]);
+    return NO_ERROR;
+}
+
 static struct error begin_index(struct writer *w, struct db_txn **txn)
 {
     TRY(db_begin(w->index->db, true, txn));
@@ -192,11 +207,13 @@ static void note_dictionary(struct writer *w, const struct write_request *group)
 }
 
 /* Steps 1 to 3 of the rule. */
-static struct error write_group(struct writer *w, struct write_request *group, bool *logical)
+static struct error write_group(struct writer *w, struct write_request *group, bool *logical, uint64_t bytes)
 {
     struct db_txn *txn = NULL;
     struct write_request copy = {.kind = WRITE_DICTIONARY};
-    struct error err = log_open_group(w->log);
+    struct error err = check_room(w, bytes);
+    if (!err.code)
+        err = log_open_group(w->log);
     struct log_position before = log_position(w->log);
     buf_init(&copy.payload);
     if (!err.code && (copy.copy_of = missing_dictionary(w, group)) != 0)
@@ -263,7 +280,7 @@ static void run_group(struct writer *w, struct write_request *group)
             bytes += r->chunks[i].payload.size;
     }
     uint64_t pack = log_pack_number(w->log);
-    struct error err = write_group(w, group, &logical);
+    struct error err = write_group(w, group, &logical, bytes);
     if (err.code) {
         fail_all(group, &err);
     } else if (logical) {

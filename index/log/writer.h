@@ -12,6 +12,7 @@
  *      [writer_fault_at_every_call, failed_sync_then_successor]
  *  W3  A failed 3 (a full disk) revokes the group: the pack ends before it (log_revoke), all requests are refused.
  *      [fault_simulate, plan work, calls index-write]
+ *  W4  A group for which there is no room is refused before anything of it is written: no pack ends, no number is used.
  * After W2 and W3 a new pack states the end at once (begin_successor). A crash before it does, or a disk that takes
  * none, brings a revoked group back: kept though refused, which harms nobody.
  * 50 ms after the last group a BARRIER proves it; checkpoints follow growth, time and idleness.
