@@ -2,7 +2,8 @@
  *
  * checkpoint: "PACSCKPT", u32 format, u32 page size, u64 time of birth of data.mdb (ns), u64 its inode, u64 LSN,
  *             u64 pack, u64 end, two pages, u64 XXH3-64 of all before.
- * stamp: text, one line: boot id, device, inode and time of birth of data.mdb. */
+ * stamp: text, one line: boot id, device, inode and time of birth of data.mdb, "closed" or, by a
+ *        writer, "opened". */
 #include "index/db/checkpoint.h"
 
 #include "codecs/chunk/chunk.h"
@@ -19,6 +20,8 @@
 
 #define HEADER 56
 #define PAGE_MAX 65536
+#define CLOSED " closed" /* as long as the other: one overwrites the other */
+#define OPEN " opened"
 static const char magic[8] = {'P', 'A', 'C', 'S', 'C', 'K', 'P', 'T'};
 
 struct checkpoint {
@@ -190,7 +193,7 @@ out:
     return err;
 }
 
-static struct error stamp_now(const char *folder, char *to, size_t size)
+static struct error stamp_now(const char *folder, const char *state, char *to, size_t size)
 {
     char path[PATH_MAX], boot[64] = "";
     struct identity who;
@@ -203,28 +206,57 @@ static struct error stamp_now(const char *folder, char *to, size_t size)
     snprintf(path, sizeof path, "%s/data.mdb", folder);
     if (!*boot || !identify(AT_FDCWD, path, &who))
         return error_system(errno, "%s: cannot be stamped", path);
-    snprintf(to, size, "%s %llu %llu %llu\n", boot, (unsigned long long)who.device, (unsigned long long)who.inode,
-             (unsigned long long)who.birth_ns);
+    snprintf(to, size, "%s %llu %llu %llu%s\n", boot, (unsigned long long)who.device, (unsigned long long)who.inode,
+             (unsigned long long)who.birth_ns, state);
     return NO_ERROR;
 }
 
-bool stamp_holds(const char *folder)
+static bool stamp_is(const char *folder, const char *state)
 {
     char now[160];
     struct buf stored;
     buf_init(&stored);
-    struct error err = stamp_now(folder, now, sizeof now);
+    struct error err = stamp_now(folder, state, now, sizeof now);
     if (!err.code)
         err = read_small(folder, "stamp", &stored, sizeof now);
-    bool holds = !err.code && strcmp(buf_string(&stored), now) == 0;
+    bool is = !err.code && strcmp(buf_string(&stored), now) == 0;
     error_release(&err);
     buf_release(&stored);
-    return holds;
+    return is;
+}
+
+bool stamp_holds(const char *folder)
+{
+    return stamp_is(folder, CLOSED) || (stamp_is(folder, OPEN) && db_in_use(folder));
+}
+
+/* On a full disk the bytes of the one that is there are used: it is less than a sector, and never believed in part. */
+static struct error stamp_put(const char *folder, const char *state, const struct io_ops *io)
+{
+    char now[160], path[PATH_MAX];
+    TRY(stamp_now(folder, state, now, sizeof now));
+    struct error err = io_replace(io, folder, "stamp", now, strlen(now), 0640);
+    if (err.code != ERROR_FULL)
+        return err;
+    snprintf(path, sizeof path, "%s/stamp", folder);
+    int fd = io->open(io, path, O_WRONLY, 0);
+    if (fd < 0)
+        return err;
+    struct iovec part = {now, strlen(now)};
+    struct error written = io_write_full(io, fd, &part, 1, 0, path);
+    if (!written.code && io->fsync(io, fd) != 0)
+        written = error_system(errno, "%s: cannot sync", path);
+    io->close(io, fd);
+    error_release(&err);
+    return written;
 }
 
 struct error stamp_write(const char *folder, const struct io_ops *io)
 {
-    char now[160];
-    TRY(stamp_now(folder, now, sizeof now));
-    return io_replace(io, folder, "stamp", now, strlen(now), 0640);
+    return stamp_put(folder, CLOSED, io);
+}
+
+struct error stamp_open(const char *folder, const struct io_ops *io)
+{
+    return stamp_put(folder, OPEN, io);
 }

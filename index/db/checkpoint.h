@@ -15,10 +15,12 @@
  * After an unclean boot checkpoint_restore() puts both meta pages back: the environment is that state, whatever became
  * of later pages, and the log is replayed from its place.
  *
- * Trust. `stamp` holds boot id, device, inode and time of birth of the data file: as long as they are those of now, the
- * page cache has seen every write and the environment is whole, also after kill -9. A copy, a restored backup or
- * another boot does not match. (The mount's id is left out: service managers give daemons mount namespaces of their
- * own.)
+ * Trust. `stamp` holds boot id, device, inode and time of birth of the data file. As long as they are those of now, and
+ * the file system has stayed mounted, the page cache has seen every write and the environment is whole, also after
+ * kill -9. A copy, a restored backup or another boot does not match. A file system that failed, and was mounted again
+ * in the same boot, lost pages as in a power cut, and matches: so a stamp that a writer has opened, and did not close,
+ * counts only while some process, a mount perhaps, still has the file open. (The mount's id says nothing: service
+ * managers give daemons mount namespaces of their own.)
  */
 #ifndef INDEX_DB_CHECKPOINT_H
 #define INDEX_DB_CHECKPOINT_H
@@ -47,6 +49,9 @@ struct error checkpoint_restore(const char *folder, const struct io_ops *io);
 
 /* Whether the stamp holds; false also where there is none. */
 bool stamp_holds(const char *folder);
+/* The environment is synced and nobody writes. */
 struct error stamp_write(const char *folder, const struct io_ops *io);
+/* Before the first write of a writer, which has it open. */
+struct error stamp_open(const char *folder, const struct io_ops *io);
 
 #endif

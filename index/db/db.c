@@ -165,6 +165,29 @@ static void set_modes(const struct db *db)
         return;
 }
 
+/* A lock of the open file on all of it, for db_in_use(): it goes with the last descriptor, and no close of another one
+ * in this process drops it. LMDB has its own, on another file. */
+static struct error mark_in_use(const struct db *db)
+{
+    struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd;
+    mdb_env_get_fd(db->env, &fd);
+    return fcntl(fd, F_OFD_SETLK, &whole) == 0 ? NO_ERROR : error_system(errno, "%s: cannot lock data.mdb", db->path);
+}
+
+bool db_in_use(const char *folder)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/data.mdb", folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool used = fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    close(fd);
+    return used;
+}
+
 struct error db_open(struct db **out, const char *folder, bool write, bool create)
 {
     struct error err = NO_ERROR;
@@ -194,6 +217,7 @@ struct error db_open(struct db **out, const char *folder, bool write, bool creat
         goto out;
     }
     CHECK(check_whole(db));
+    CHECK(mark_in_use(db));
     if (write)
         set_modes(db);
     err = open_tables(db, write && create);

@@ -53,6 +53,8 @@ struct slice {
  * read-only. ERROR_REFUSED: a network file system. ERROR_DAMAGED: not LMDB, or shorter than its state says. Never open
  * what is not trusted (checkpoint.h). */
 struct error db_open(struct db **db, const char *folder, bool write, bool create);
+/* Whether any process has `folder`/data.mdb open by db_open(): then its file system has been mounted ever since. */
+bool db_in_use(const char *folder);
 void db_close(struct db *db); /* no transaction may live */
 /* Descriptor of the data file, for checkpoints. */
 int db_fd(const struct db *db);

@@ -529,6 +529,7 @@ struct error writer_new(struct writer **out, struct pacs *pacs, const struct log
     CHECK(fold_new(&w->fold));
     /* C1 for this run: recovery wrote a checkpoint of this very state; its pages are pinned before the first write. */
     CHECK(checkpoint_take(w->index->db, &w->pinned));
+    CHECK(stamp_open(w->index->folder, pacs->io));
     struct db_txn *txn;
     CHECK(db_begin(w->index->db, false, &txn));
     err = fold_begin(w->fold, txn);
@@ -570,7 +571,10 @@ void writer_free(struct writer *w)
         struct error err = checkpoint_take(w->index->db, &last);
         if (!err.code) {
             err = checkpoint_save(last, w->index->folder, w->pacs->io);
+            bool synced = !checkpoint_uncertain(last); /* also where there was no room for a checkpoint */
             checkpoint_release(last);
+            log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+            err = synced ? stamp_write(w->index->folder, w->pacs->io) : NO_ERROR;
         }
         log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
     }

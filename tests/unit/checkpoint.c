@@ -228,6 +228,23 @@ static void stamp_of_this_boot_and_file_holds(void)
     EXPECT(stamp_holds(FOLDER));
 }
 
+/* A file system that failed and was mounted again in this boot: the file is the same, its pages are of any age. */
+static void stamp_of_a_writer_holds_while_in_use(void)
+{
+    begin();
+    EXPECT_OK(stamp_open(FOLDER, &io_system));
+    EXPECT(stamp_holds(FOLDER));
+    db_close(db);
+    db = NULL;
+    EXPECT(!stamp_holds(FOLDER));
+    EXPECT_OK(db_open(&db, FOLDER, false, false));
+    EXPECT(stamp_holds(FOLDER));
+    db_close(db);
+    db = NULL;
+    EXPECT_OK(stamp_write(FOLDER, &io_system));
+    EXPECT(stamp_holds(FOLDER));
+}
+
 static void stamp_of_a_copy_does_not_hold(void)
 {
     begin();
@@ -274,6 +291,7 @@ int main(void)
     RUN(checkpoint_torn_or_missing_is_known);
     RUN(checkpoint_copy_is_known_as_such);
     RUN(stamp_of_this_boot_and_file_holds);
+    RUN(stamp_of_a_writer_holds_while_in_use);
     RUN(stamp_of_a_copy_does_not_hold);
     RUN(stamp_of_another_boot_does_not_hold);
     RUN(meta_of_another_format_is_refused);
