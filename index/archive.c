@@ -7,6 +7,7 @@
 
 #include "codecs/base/log.h"
 #include "codecs/base/settings.h"
+#include "index/derived.h"
 #include "index/fold/naming.h"
 #include "index/log/writer.h"
 #include "index/recover.h"
@@ -146,7 +147,8 @@ static void machine_timezone(char *to, size_t size)
 
 void pacs_part(const struct pacs *pacs, const char *part, char *to)
 {
-    snprintf(to, PATH_MAX, "%s/%s", pacs->path, part);
+    bool derived = pacs->derived && (strncmp(part, "index", 5) == 0 || strncmp(part, "run", 3) == 0);
+    snprintf(to, PATH_MAX, "%s/%s", derived ? pacs->derived : pacs->path, part);
 }
 
 /* ---- init ---- */
@@ -513,13 +515,14 @@ struct error pacs_open_over(struct pacs **out, const char *path, const struct pa
     CHECK(error_context(conf_check(&pacs->conf), "%s", part));
     setenv("TZ", strcmp(pacs->conf.timezone, "UTC") == 0 ? "UTC0" : pacs->conf.timezone, 1);
     tzset();
-    CHECK(make_folder(pacs->path, "run"));
+    pacs_part(pacs, "packs", part);
+    CHECK(packs_new(&pacs->packs, part, pacs->conf.uuid, pacs->io));
+    CHECK(derived_place(pacs));
+    CHECK(make_folder(pacs->derived ? pacs->derived : pacs->path, "run"));
     if (options->mode != PACS_READ) {
         CHECK(make_folder(pacs->path, "index"));
         CHECK(make_folder(pacs->path, "quarantine"));
     }
-    pacs_part(pacs, "packs", part);
-    CHECK(packs_new(&pacs->packs, part, pacs->conf.uuid, pacs->io));
     CHECK(cache_new(&pacs->cache, (uint64_t)options->cache_bytes));
     CHECK(dictionaries_new(&pacs->dictionaries));
     err = options->mode == PACS_READ ? open_read(pacs) : open_write(pacs);
@@ -548,6 +551,7 @@ void pacs_close(struct pacs *pacs)
     pthread_mutex_destroy(&pacs->index_lock);
     pthread_mutex_destroy(&pacs->follow_lock);
     pthread_mutex_destroy(&pacs->space_lock);
+    free(pacs->derived);
     free(pacs->path);
     free(pacs);
 }

@@ -23,6 +23,7 @@ struct generation {
 
 struct pacs {
     char *path;
+    char *derived; /* where index/ and run/ are instead, or NULL (derived.h) */
     struct archive_conf conf;
     struct pacs_options options;
     const struct io_ops *io;
@@ -56,7 +57,7 @@ struct error pacs_init_over(const char *path, const struct archive_conf *conf, c
 struct error pacs_open_over(struct pacs **pacs, const char *path, const struct pacs_options *options,
                             const struct io_ops *io);
 
-/* ARCHIVE/part in a buffer of PATH_MAX bytes. */
+/* ARCHIVE/part in a buffer of PATH_MAX bytes; what is derived may be elsewhere. */
 void pacs_part(const struct pacs *pacs, const char *part, char *to);
 
 /* Tells readers to look for another index (after the switch) and follows it in this process. */

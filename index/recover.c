@@ -38,8 +38,9 @@ static bool generation_number(const char *name, uint32_t *number)
 
 static char *generation_folder(struct pacs *pacs, uint32_t number)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s/index/g%08u", pacs->path, number) < 0 ? NULL : path;
+    char *path = NULL, parent[PATH_MAX];
+    pacs_part(pacs, "index", parent);
+    return asprintf(&path, "%s/g%08u", parent, number) < 0 ? NULL : path;
 }
 
 struct error recover_current(struct pacs *pacs, uint32_t *number, char **folder)
@@ -96,7 +97,7 @@ static struct error sync_pack(struct pacs *pacs, const struct log_position *posi
     if (!position->pack)
         return NO_ERROR;
     packs_path(pacs->packs, position->pack, path);
-    int fd = pacs->io->open(pacs->io, path, O_RDWR, 0);
+    int fd = pacs->io->open(pacs->io, path, O_RDONLY, 0); /* enough to sync; a medium may be read-only */
     if (fd < 0 && errno == ENOENT)
         return NO_ERROR; /* lost, as verify tells */
     if (fd < 0)

@@ -154,7 +154,7 @@ struct error packs_settle(struct packs *packs, uint64_t number)
 {
     char path[PATH_MAX];
     packs_path(packs, number, path);
-    int fd = packs->io->open(packs->io, path, O_RDWR, 0);
+    int fd = packs->io->open(packs->io, path, O_RDONLY, 0);
     if (fd < 0)
         return error_system(errno, "%s: cannot open", path);
     int failed = packs->io->fdatasync(packs->io, fd) != 0 ? errno : 0;

@@ -1,4 +1,4 @@
-"""Bad sectors: what cannot be read is EIO for its bytes alone, what cannot be written is refused and nothing else is lost.
+"""Bad sectors: what cannot be read is EIO for its bytes alone, what cannot be written is refused, nothing else is lost.
 
     faults.py [CASE]
 

@@ -166,13 +166,13 @@ def case_no_reserve_runs_to_the_last_block():
         assert d.store_image() == 0
         d.fill()
         highest = d.highest_pack()
-        for number in range(1, 100):
-            if number < 60:
+        for number in range(1, 70):
+            if number < 40:
                 d.release(2 * disk.BLOCK)
             d.store_tiny(number)
             if number % 4 == 0:
                 d.store_image()
-        assert d.refused > 50, d.refused
+        assert d.refused > 30, d.refused
         packs = len(os.listdir(os.path.join(d.archive, "packs")))
         assert packs <= 12, f"{packs} packs: what was refused leaves files behind"
         assert d.highest_pack() <= highest + 10, f"refused stores used up pack numbers: {d.highest_pack()}"
@@ -193,7 +193,7 @@ def case_index_that_cannot_grow():
         daemon.time.sleep(1.5)  # its checkpoint
         d.fill()
         highest = d.highest_pack()
-        for number in range(2, 200):
+        for number in range(2, 80):
             d.store_tiny(number)
         assert d.refused > 50, d.refused
         assert d.highest_pack() <= highest + 10, f"refused stores used up pack numbers: {d.highest_pack()}"
@@ -213,7 +213,7 @@ def case_commit_that_fails_half_way():
         with open(d.pacsd.config_path, "a") as file:
             file.write("pack_size = 1M\n")
         d.restart()
-        for number in range(1, 150):
+        for number in range(1, 80):
             d.store_tiny(number)
         walls = d.pacsd.log().count("cannot commit")
         print(f"   {walls} commits failed, {len(d.kept)} kept, the highest pack is {d.highest_pack()}")
@@ -223,7 +223,7 @@ def case_commit_that_fails_half_way():
         d.pacsd.wrap = []
         d.restart(kill=True)
         d.check()
-        for number in range(1, 150):
+        for number in range(1, 80):
             assert d.store_tiny(number) == 0
         d.check()
 

@@ -1,4 +1,4 @@
-"""Power cuts under load, on a real ext4 whose disk loses what it had not flushed: what a sender saw success for is there.
+"""Power cuts under load, on a real ext4 whose disk loses what it had not flushed: what was acknowledged is there.
 
     power.py [--seed N] [--rounds N] [--keep]
 
