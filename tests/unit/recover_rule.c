@@ -293,7 +293,7 @@ static void other_boot(void)
 /* Seals are made beside the writer. */
 static void await_seal(void)
 {
-    while (archive_counts().sealed_packs == 0)
+    while (archive_stored().sealed == 0)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
