@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import tree
-from tree import Mount, PACSFS, SERIES, case, load, main, read, run, series_of, soon
+from tree import Mount, PACSFS, SERIES, case, image, load, main, read, run, series_of, soon
 
 
 def mount_in_background(archive, path, *more):
@@ -46,6 +46,34 @@ def mounting_returns_when_the_tree_is_there(here):
         pid = daemon_of(f"{here}/m")
         unmount(f"{here}/m")
     soon(lambda: not os.path.exists(f"/proc/{pid}"), "it ends when it is unmounted")
+
+
+@case
+def what_is_beside_the_images_never_shows(here):
+    """Other folders of the archive, by whatever name or way they are asked for, also where others may look."""
+    series_of(here, f"{here}/a", 1, patient="../../run", name="quarantine")
+    image(f"{here}/q.dcm", "1.2.826.9", patient="..", name=".")
+    assert load(f"{here}/a", f"{here}/q.dcm") == ["stored"]
+    os.makedirs(f"{here}/a/quarantine", exist_ok=True)
+    for secret in ("run/secret", "quarantine/secret.dcm", "secret"):
+        with open(f"{here}/a/{secret}", "w") as file:
+            file.write("secret")
+    hidden = ["run", "quarantine", "packs", "index", "archive.conf", "pacsd.sock", "secret", "secret.dcm"]
+    with Mount(f"{here}/a", f"{here}/m", "allow_other" if os.geteuid() == 0 else "") as mount:
+        shown = set(os.listdir(mount.path))
+        assert {"patients", "dicom", "uids", "ids", "new"} <= shown and not shown & set(hidden), shown
+        device, inside = os.stat(mount.path).st_dev, os.path.realpath(mount.path) + "/"
+        folders = [mount.path]
+        for folder, below, files in os.walk(mount.path):
+            folders += [os.path.join(folder, name) for name in below]
+            for name in below + files:
+                assert name not in ("", ".", "..") and "/" not in name, (folder, name)
+        for folder in folders:
+            names = os.listdir(folder) + hidden + ["..\\run", "%72un", "RUN", ".run", "run.dcm", "./run", "_.._run"]
+            for path in [os.path.join(folder, name) for name in names]:
+                if os.path.lexists(path):  # what calls itself so is a name of the tree, and leads nowhere else
+                    assert os.path.realpath(path).startswith(inside), (path, os.path.realpath(path))
+                    assert os.stat(path).st_dev == device and "secret" not in path, path
 
 
 @case

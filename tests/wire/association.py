@@ -1,6 +1,9 @@
 """Associations: who may call, which contexts are taken, what a peer that misbehaves does to others."""
+import os
+import random
 import socket
 import struct
+import sys
 import time
 
 import daemon
@@ -277,6 +280,26 @@ def case_contexts_beyond_what_is_looked_at():
                 a.socket.sendall(request)
                 assert a.read_pdu()[0] == 7, wrong
         assert pacsd.logged("from 127.0.0.1: item 20H of 4 bytes has not one abstract syntax")
+
+
+def case_changed_requests_end_in_our_check():
+    """What that lets through DCMTK takes: it leaks of what it does not take."""
+    seed, many = int(os.environ.get("PACSFS_SEED", "10")), int(os.environ.get("PACSFS_REQUESTS", "600"))
+    print(f"seed {seed}; again: PACSFS_SEED={seed} PACSFS_REQUESTS={many} {sys.argv[0]} changed_requests")
+    generator = random.Random(seed)
+    contexts = {1: (CT, [EXPLICIT, IMPLICIT]), 3: (VERIFICATION, [IMPLICIT])}
+    answers = {2: 0, 3: 0, 7: 0}
+    with Daemon("[server]\nlog_level = debug\n") as pacsd:
+        for _ in range(many):
+            with pacsd.connect(wait=False, contexts=contexts) as a:
+                request = bytearray(a.request)
+                for _ in range(generator.randrange(1, 4)):
+                    at = generator.randrange(74, len(request))
+                    request[at] = generator.choice((generator.randrange(256), request[at] ^ 1, 0x10, 0x50, 0x58))
+                a.socket.sendall(request)
+                answers[a.read_pdu()[0]] += 1
+        assert answers[2] > many // 10 and answers[7] > many // 10, answers
+        assert "violates the protocol before" not in pacsd.log(), pacsd.log()
 
 
 def case_128_contexts():

@@ -185,15 +185,19 @@ def case_stop_does_not_wait_for_a_pipe():
 def case_caller_who_goes_takes_its_import_along():
     """Also when the pipe that it named has a writer who says nothing and stays."""
     with Daemon() as pacsd:
-        assert pinged(pacsd)
-        tasks = f"/proc/{pacsd.process.pid}/task"
-        before = len(os.listdir(tasks))
         read, write = os.pipe()
+        pipe = os.readlink(f"/proc/self/fd/{read}")
+
+        def holds_it():
+            folder = f"/proc/{pacsd.process.pid}/fd"
+            with contextlib.suppress(FileNotFoundError):
+                return pipe in [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
+
         try:
             with Control(pacsd.archive) as control:
                 socket.send_fds(control.socket, [b"import\0pipe\0"], [read])
-                assert daemon.wait_for(lambda: len(os.listdir(tasks)) > before)
-            assert daemon.wait_for(lambda: len(os.listdir(tasks)) <= before)
+                assert daemon.wait_for(holds_it)
+            assert daemon.wait_for(lambda: holds_it() is False)
         finally:
             os.close(read)
             os.close(write)
