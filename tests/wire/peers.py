@@ -465,7 +465,7 @@ def row(pacsd, victim, name, attack):
         status = os.waitpid(child, 0)[1]
     assert status == 0, f"{name}: the attack went otherwise than it should"
     # A connection has a second for its last words; the archive may have a file open for a moment of its own.
-    back = daemon.wait_for(lambda: all(now <= was for now, was in zip(held(pacsd), before)))
+    back = daemon.wait_for(lambda: all(n <= was for n, was in zip(held(pacsd), before)))
     assert back, f"{name}: sockets, files and threads were {before} and are {held(pacsd)}"
     peak, grown = memory(pacsd, "VmHWM"), memory(pacsd, "RssAnon") - anonymous
     victim.quiet = victim.quiet or latencies
@@ -552,7 +552,7 @@ def case_64_associations_send_at_once():
         peak = memory(pacsd, "VmHWM")
         print(f"  64 associations at once: peak {peak >> 20} MiB")
         assert sanitized() or peak < MEMORY_MAX, f"{peak} bytes"
-        assert daemon.wait_for(lambda: all(now <= was for now, was in zip(held(pacsd), before))), (held(pacsd), before)
+        assert daemon.wait_for(lambda: all(n <= was for n, was in zip(held(pacsd), before))), (held(pacsd), before)
 
 
 if __name__ == "__main__":
