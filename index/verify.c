@@ -19,6 +19,7 @@ struct verifying {
     uint64_t last_lsn; /* of the log, in order */
     uint64_t applied;  /* the newest LSN of the index when we began */
     uint8_t seal[32];  /* of the pack before; zeros: none */
+    uint64_t unsealed; /* the pack before, where it had none when it was looked at */
 };
 
 static void tell(struct verifying *v, bool damage, const char *text)
@@ -98,13 +99,25 @@ static struct error on_record(void *context, uint64_t number, const struct scan_
     return err;
 }
 
+/* A running writer seals what was looked at before, and its successor before that is looked at. */
+static bool sealed_meanwhile(struct verifying *v, const uint8_t sha256[32])
+{
+    struct seal seal;
+    struct error err =
+        v->unsealed ? seal_read(v->pacs->packs, v->unsealed, &seal) : error_make(ERROR_NOT_FOUND, "none");
+    bool same = !err.code && memcmp(seal.sha256, sha256, 32) == 0;
+    error_release(&err);
+    return same;
+}
+
 /* Each seal states the one before it, or zeros where that pack had none yet: a pack that was exchanged as a whole, its
  * own seal in order, does not fit its successor. */
 static void check_chain(struct verifying *v, uint64_t number, const struct seal *seal)
 {
     static const uint8_t none[32];
     char text[160];
-    if (memcmp(seal->previous, none, 32) != 0 && memcmp(seal->previous, v->seal, 32) != 0) {
+    if (memcmp(seal->previous, none, 32) != 0 && memcmp(seal->previous, v->seal, 32) != 0 &&
+        !sealed_meanwhile(v, seal->previous)) {
         snprintf(text, sizeof text, "pack %08llu: the pack before it is not the one that was sealed",
                  (unsigned long long)number);
         tell(v, true, text);
@@ -112,7 +125,18 @@ static void check_chain(struct verifying *v, uint64_t number, const struct seal 
 }
 
 /* Packs are sealed after their successor took over: where the newest is sealed, that one is gone, even if nothing else
- * tells of it. */
+ * tells of it. One that a running writer made since we listed them is there. */
+static bool has_successor(struct verifying *v, uint64_t number)
+{
+    struct pack_info *list = NULL;
+    size_t count = 0;
+    struct error err = packs_list(v->pacs->packs, &list, &count);
+    bool has = !err.code && count && list[count - 1].valid && list[count - 1].header.number > number;
+    error_release(&err);
+    free(list);
+    return has;
+}
+
 static void tell_successor_gone(struct verifying *v, uint64_t number)
 {
     char text[160];
@@ -141,7 +165,8 @@ static struct error check_pack(struct verifying *v, const struct pack_info *pack
         memcpy(v->seal, seal.sha256, sizeof v->seal);
     else if (pack->valid && pack->end) /* others were passed over by who seals */
         memset(v->seal, 0, sizeof v->seal);
-    if (sealed && newest)
+    v->unsealed = sealed ? 0 : number;
+    if (sealed && newest && !has_successor(v, number))
         tell_successor_gone(v, number);
     if (err.code == ERROR_DAMAGED)
         tell_error(v, &err);

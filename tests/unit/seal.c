@@ -5,6 +5,8 @@
 #include "faulty_io.h"
 #include "index/log/log.h"
 
+#include <time.h>
+
 static const uint8_t uuid[16] = "seal unit tests";
 static struct packs *packs;
 static uint64_t end_of[3];
@@ -269,6 +271,106 @@ static void seal_table_rebuilds_what_the_records_no_longer_say(void)
     buf_release(&after);
 }
 
+/* ---- beside verify ---- */
+
+static struct {
+    int calls, at; /* of the progress, and the one at which seals are made */
+    uint64_t end[4];
+    struct packs *packs;
+    bool send;
+} meanwhile;
+
+static void send_some(unsigned count)
+{
+    static unsigned number;
+    for (unsigned i = 0; i < count; i++) {
+        struct builder b;
+        char uid[40];
+        builder_init(&b);
+        snprintf(uid, sizeof uid, "1.2.3.4.%u", ++number);
+        builder_uid(&b, "1.2.3", "1.2.3.4", uid);
+        builder_pixels(&b, 16, 16, number);
+        archive_send(&b, "CT1", true);
+        builder_release(&b);
+    }
+}
+
+static void on_progress(void *context, uint64_t done, uint64_t all)
+{
+    uint8_t previous[32] = {0};
+    struct seal seal;
+    (void)context;
+    (void)done;
+    (void)all;
+    if (++meanwhile.calls != meanwhile.at)
+        return;
+    if (meanwhile.send) {
+        send_some(4);
+        while (archive_stored().sealed == 0)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+        return;
+    }
+    for (uint64_t n = 1; n <= 2; n++) {
+        EXPECT_OK(seal_pack(meanwhile.packs, n, meanwhile.end[n], previous, &io_system, NULL));
+        EXPECT_OK(seal_read(meanwhile.packs, n, &seal));
+        memcpy(previous, seal.sha256, sizeof previous);
+    }
+}
+
+/* A seal states the one before it, which verify has passed when that had none. */
+static void seal_made_while_verify_reads(void)
+{
+    struct pack_info *list;
+    size_t count;
+    archive_make();
+    archive_options.pack_bytes = 2000;
+    archive_reopen(PACS_WRITE);
+    send_some(8);
+    while (archive_stored().sealed < 2)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    EXPECT_OK(packs_new(&meanwhile.packs, scratch_path("archive/packs"), pacs_conf(archive)->uuid, &io_system));
+    archive_close();
+    EXPECT_OK(packs_list(meanwhile.packs, &list, &count));
+    EXPECT(count > 3);
+    archive_options.progress = on_progress;
+    meanwhile.send = false;
+    for (meanwhile.at = 1; meanwhile.at <= 20; meanwhile.at++) {
+        for (size_t i = 0; i < count; i++) {
+            char path[PATH_MAX];
+            packs_path(meanwhile.packs, i + 1, path);
+            if (list[i].end)
+                EXPECT(truncate(path, (off_t)list[i].end) == 0);
+            if (i < 3)
+                meanwhile.end[i + 1] = list[i].end;
+        }
+        archive_open(PACS_READ);
+        meanwhile.calls = 0;
+        EXPECT(archive_damage(true) == 0);
+        EXPECT(meanwhile.calls > 20);
+        archive_close();
+    }
+    free(list);
+    packs_free(meanwhile.packs);
+    archive_options.progress = NULL;
+}
+
+/* The newest pack gets a successor and a seal while it is read. */
+static void seal_of_a_pack_that_was_the_newest(void)
+{
+    archive_make();
+    archive_options.pack_bytes = 2000;
+    archive_options.progress = on_progress;
+    archive_reopen(PACS_WRITE);
+    send_some(1);
+    meanwhile.send = true;
+    meanwhile.calls = 0;
+    meanwhile.at = 1;
+    EXPECT(archive_damage(true) == 0);
+    EXPECT(archive_stored().sealed > 0);
+    archive_close();
+    archive_options.progress = NULL;
+}
+
 int main(void)
 {
     RUN(seal_table_yields_every_logical_record);
@@ -281,6 +383,8 @@ int main(void)
     RUN(seal_refuses_a_damaged_pack);
     RUN(seal_damaged_table_is_passed_over);
     RUN(seal_table_rebuilds_what_the_records_no_longer_say);
+    RUN(seal_made_while_verify_reads);
+    RUN(seal_of_a_pack_that_was_the_newest);
     packs_free(packs);
     archive_gone();
     return check_done();
