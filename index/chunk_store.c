@@ -30,8 +30,12 @@ struct error chunk_read(struct pacs *pacs, const struct chunk_place *place, cons
         goto out;
     }
     struct chunk_header chunk = chunk_header_read(payload.data);
-    if (chunk.dictionary)
-        CHECK(dictionary_by_lsn(pacs, chunk.dictionary, &dictionary));
+    if (chunk.dictionary) {
+        err = dictionary_by_lsn(pacs, chunk.dictionary, &dictionary);
+        if (err.code == ERROR_NOT_FOUND) /* its records were lost before the index was made */
+            err.code = ERROR_DAMAGED;
+        CHECK(err);
+    }
     uint8_t *raw = buf_reserve(out, place->raw_size);
     if (!raw) {
         err = buf_error(out);
