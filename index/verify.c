@@ -137,12 +137,16 @@ static bool has_successor(struct verifying *v, uint64_t number)
     return has;
 }
 
+/* A copy that was begun before the successor was made, and came to the pack when it was sealed, is whole all the same:
+ * no damage. */
 static void tell_successor_gone(struct verifying *v, uint64_t number)
 {
-    char text[160];
-    snprintf(text, sizeof text, "pack %08llu is sealed, but the pack that followed it is gone",
+    char text[200];
+    snprintf(text, sizeof text,
+             "pack %08llu is sealed, so another followed it, which is not here: lost, unless this is a copy made while "
+             "the archive was written to",
              (unsigned long long)number);
-    tell(v, true, text);
+    tell(v, false, text);
 }
 
 static struct error check_pack(struct verifying *v, const struct pack_info *pack, bool newest,

@@ -37,6 +37,10 @@ def image(random, series, number, size):
     return uid, data, b"\0" * 128 + b"DICM" + e(2, 0, "UL", struct.pack("<I", len(meta))) + meta + data
 
 
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
 def data_set_of(file):
     """The bytes behind the meta header."""
     return file[144 + struct.unpack("<I", file[140:144])[0]:]
@@ -134,6 +138,10 @@ class Import(Sender):
             if verdict.get("verdict") in ("stored", "duplicate", "healed"):
                 success.append(verdict["instance"])
         return success
+
+
+def copy(source, target):
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 # ---- what must hold ------------------------------------------------------------------------------------------------

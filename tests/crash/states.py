@@ -2,11 +2,14 @@
 
     states.py [CASE]
 """
+import errno
 import os
 import random
 import shutil
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 import load
@@ -151,6 +154,126 @@ def case_other_boot_restores_the_checkpoint():
         before = a.tree()
         load.pacsctl(a.path, "rebuild")
         same(before, a.tree())
+
+
+def set_format(archive, change):
+    """Makes the index one of another version: the first number of its state (pacs-index(5), table meta)."""
+    path = os.path.join(index_of(archive), "data.mdb")
+    with open(path, "r+b") as file:
+        data, at, found = file.read(), -1, 0
+        while (at := data.find(b"state", at + 1)) >= 0:
+            number, zero = struct.unpack_from("<II", data, at + 5)
+            if zero == 0 and 0 < number < 1000:
+                file.seek(at + 5)
+                file.write(struct.pack("<I", number + change))
+                found += 1
+    assert found
+
+
+def case_index_of_another_format():
+    with Archive() as a:
+        before = a.tree()
+        for change in (-1, 1):
+            set_format(a.path, change)
+            old = a.index()
+            same(before, a.tree())
+            assert a.index() != old
+            a.check()
+            set_format(a.path, change)
+            with daemon.Daemon(CONFIG, archive=a.path) as pacsd:
+                assert pacsd.logged("made anew"), pacsd.log()
+                a.check()
+            same(before, a.tree())
+
+
+def case_index_cut_short():
+    """By whatever took its end away; LMDB maps the file, and what is not there would be a signal."""
+    with Archive() as a:
+        before = a.tree()
+        for part in (0, 0.3, 0.7, 0.99):
+            data = os.path.join(a.index(), "data.mdb")
+            os.truncate(data, int(os.path.getsize(data) * part))
+            same(before, a.tree())
+            a.check()
+        data = os.path.join(a.index(), "data.mdb")
+        os.truncate(data, os.path.getsize(data) // 2)
+        with daemon.Daemon(CONFIG, archive=a.path):
+            a.check()
+
+
+def case_newest_packs_are_gone():
+    """With what the index knows of them, and without."""
+    with Archive() as a:
+        packs = sorted(os.listdir(os.path.join(a.path, "packs")))
+        for pack in packs[-2:]:
+            os.unlink(os.path.join(a.path, "packs", pack))
+        output = load.pacsctl(a.path, "verify", status=3)
+        assert "are lost" in output and packs[-2] in output and packs[-1] in output, output
+        if tree.fuse_is_usable():
+            with tree.Mount(a.path, os.path.join(a.here, "mnt")) as mount:
+                good, bad = 0, []
+                for folder, _, names in os.walk(os.path.join(mount.path, "dicom")):
+                    for name in names:
+                        try:
+                            good += bool(tree.read(os.path.join(folder, name)))
+                        except OSError as why:
+                            bad.append(why.errno)
+                assert good >= 120 and bad and set(bad) == {errno.EIO}, (good, bad)
+        shutil.rmtree(os.path.join(a.path, "index"))
+        output = load.pacsctl(a.path, "verify")
+        assert "another followed it" in output, output
+
+
+class Reader(threading.Thread):
+    """Lists and reads without an end; whatever it sees is as it was."""
+
+    def __init__(self, mount):
+        super().__init__()
+        self.mount, self.stopping, self.failure, self.rounds = mount, False, None, 0
+        self.before = tree.walk(mount)
+
+    def run(self):
+        try:
+            while not self.stopping:
+                now = tree.walk(self.mount)
+                assert now == self.before, "another tree"
+                for path, row in now.items():
+                    if path.startswith("dicom/") and path.endswith("1.dcm"):
+                        assert len(tree.read(os.path.join(self.mount, path))) == row[2]
+                self.rounds += 1
+        except Exception as why:
+            self.failure = why
+
+
+def case_mount_runs_through_rebuilds():
+    """Some of them killed, some by a daemon that is killed at its start: readers see the same files all the while."""
+    if not tree.fuse_is_usable():
+        raise daemon.Skip("/dev/fuse cannot be used")
+    with Archive() as a, tree.Mount(a.path, os.path.join(a.here, "mnt")) as mount:
+        rng = random.Random(7)
+        readers = [Reader(mount.path) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        try:
+            for number in range(12):
+                words = [daemon.program("pacsctl"), "-A", a.path, "rebuild"]
+                if number % 4 == 3:
+                    other_boot(a.path)
+                    words = [daemon.program("pacsd"), "-A", a.path, "--dicom", "127.0.0.1:0"]
+                process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                if number % 2:
+                    time.sleep(rng.uniform(0, 0.08))
+                    process.kill()
+                assert process.wait(daemon.WAIT_S) in (0, -9), process.returncode
+                assert not any(r.failure for r in readers), [r.failure for r in readers]
+        finally:
+            for reader in readers:
+                reader.stopping = True
+            for reader in readers:
+                reader.join()
+        assert not any(r.failure for r in readers), [r.failure for r in readers]
+        assert all(r.rounds for r in readers)
+        a.check()
 
 
 def case_copied_while_it_is_written_to():
