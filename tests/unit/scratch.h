@@ -89,7 +89,7 @@ static inline bool file_write_at(const char *path, uint64_t offset, const void *
 /* The byte at `offset` with its bits turned round. */
 static inline bool file_flip(const char *path, uint64_t offset)
 {
-    uint8_t byte;
+    uint8_t byte = 0;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     bool good = fd >= 0 && pread(fd, &byte, 1, (off_t)offset) == 1;
     byte = (uint8_t)~byte;
