@@ -127,10 +127,11 @@ static const struct field fields[] = {
     FIELD(0x0016, source_ae),
 };
 
-/* Padding at both ends is no part of a UID, a short string or an AE title. */
+/* Padding at both ends is no part of a UID, a short string or an AE title, nor is what stands behind a NUL. */
 static void keep_field(struct meta *meta, uint16_t element, const uint8_t *value, size_t length)
 {
-    while (length && (value[length - 1] == ' ' || value[length - 1] == 0))
+    length = strnlen((const char *)value, length);
+    while (length && value[length - 1] == ' ')
         length--;
     while (length && *value == ' ') {
         value++;
