@@ -8,9 +8,10 @@
 
 #include "codecs/dicom/syntax.h"
 
+/* A fragment without bytes is none: a data set of nothing else is no data set. */
 static void feed(void *ingest, const void *bytes, size_t size)
 {
-    if (ingest)
+    if (ingest && size)
         ingest_feed(ingest, bytes, size);
 }
 

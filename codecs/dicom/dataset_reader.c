@@ -120,6 +120,7 @@ static bool is_pixel(uint32_t tag)
     return tag == UINT32_C(0x7FE00010) || tag == UINT32_C(0x7FE00008) || tag == UINT32_C(0x7FE00009);
 }
 
+/* `what` has at most 30 characters: with ten digits of offset the whole is an Error Comment (PS3.7 C.4), which has 64. */
 static struct error malformed(uint32_t tag, uint64_t offset, const char *what)
 {
     return error_make(ERROR_MALFORMED, "(%04X,%04X) at offset %" PRIu64 ": %s", (unsigned)(tag >> 16),
@@ -406,7 +407,7 @@ static struct error read_header(struct dataset_reader *r, struct input *in, stru
     if (h->tag >> 16 == 0xFFFE || r->implicit) {
         take_implicit(r, p, h);
     } else if (!take_explicit(r, p, h)) {
-        return malformed(h->tag, r->offset, "what should be its value representation is no two letters");
+        return malformed(h->tag, r->offset, "its VR is no two letters");
     }
     if (h->size > 8) {
         p = peek(r, in, h->size);
@@ -439,7 +440,7 @@ static struct error take_delimiter(struct dataset_reader *r, const struct header
     /* An item whose sequence was lost; its length tells where the data set goes on. */
     if (h->tag == TAG_ITEM && !in_item && h->length != DATASET_UNDEFINED)
         return skip(r, h->length, AFTER_SEQUENCE);
-    return malformed(h->tag, at, in_item ? "no element" : "no element, and outside any sequence");
+    return malformed(h->tag, at, in_item ? "no element" : "no element, outside sequences");
 }
 
 static struct error begin_pixel(struct dataset_reader *r)
@@ -493,11 +494,11 @@ static struct error step_element(struct dataset_reader *r, struct input *in)
     consume(r, in, h.size);
     if (h.tag >> 16 == 0xFFFE) {
         if (r->offset > r->bound)
-            return malformed(h.tag, at, "reaches beyond the item it stands in");
+            return malformed(h.tag, at, "longer than the item around it");
         return take_delimiter(r, &h, at);
     }
     if (r->offset > r->bound || (h.length != DATASET_UNDEFINED && h.length > r->bound - r->offset))
-        return malformed(h.tag, at, "reaches beyond the item it stands in");
+        return malformed(h.tag, at, "longer than the item around it");
     r->token = (struct dataset_token){
         .tag = h.tag,
         .vr = {h.vr[0], h.vr[1], 0},
@@ -536,7 +537,7 @@ static struct error step_item(struct dataset_reader *r, struct input *in)
     struct level *level = top(r);
     consume(r, in, 8);
     if (r->offset > r->bound)
-        return malformed(tag, at, "reaches beyond the sequence it stands in");
+        return malformed(tag, at, "longer than its sequence");
     if (tag == TAG_SEQUENCE_DELIMITER && (!level || level->sequence_end == DATASET_UNDEFINED)) {
         TRY(pop(r, r->offset));
         return settle(r);
@@ -545,7 +546,7 @@ static struct error step_item(struct dataset_reader *r, struct input *in)
     if (tag == TAG_SEQUENCE_DELIMITER || tag == TAG_ITEM_DELIMITER)
         return settle(r);
     if (tag != TAG_ITEM)
-        return malformed(tag, at, "an item or the end of the sequence should stand here");
+        return malformed(tag, at, "no item, where one is due");
     if (!level && length != DATASET_UNDEFINED)
         return skip(r, length, AFTER_ITEM);
     TRY(emit_mark(r, DATASET_ITEM_BEGIN, tag, "", at, length));
@@ -587,13 +588,13 @@ static struct error step_fragment(struct dataset_reader *r, struct input *in)
     r->first_fragment = false;
     consume(r, in, 8);
     if (r->offset > r->bound)
-        return malformed(tag, at, "reaches beyond the item it stands in");
+        return malformed(tag, at, "longer than the item around it");
     if (tag == TAG_SEQUENCE_DELIMITER)
         return end_fragments(r);
     if (tag != TAG_ITEM || length == DATASET_UNDEFINED)
-        return malformed(tag, at, "a fragment or the end of the encapsulated data should stand here");
+        return malformed(tag, at, "no fragment, where one is due");
     if (length > r->bound - r->offset)
-        return malformed(tag, at, "the fragment reaches beyond the item it stands in");
+        return malformed(tag, at, "longer than the item around it");
     if (!r->in_pixel)
         return skip(r, length, AFTER_FRAGMENT);
     if (first && length <= r->options.capture_max)
@@ -699,13 +700,13 @@ static struct error check_end(struct dataset_reader *r)
         if (zero.code == ERROR_NONE)
             return NO_ERROR;
         error_release(&zero);
-        return error_make(ERROR_MALFORMED, "the data set ends inside the header of an element, at offset %" PRIu64,
+        return error_make(ERROR_MALFORMED, "ends inside an element's header, at offset %" PRIu64,
                           r->offset + r->pending_size);
     }
     if (r->state == PADDING)
         return NO_ERROR;
     return malformed(r->token.tag, r->token.offset,
-                     r->in_pixel ? "the data set ends inside the pixel data" : "the data set ends inside this element");
+                     r->in_pixel ? "ends inside the pixel data" : "the data set ends inside it");
 }
 
 struct error dataset_reader_finish(struct dataset_reader *r)
