@@ -42,6 +42,7 @@ struct pacs {
 
     pthread_mutex_t space_lock; /* guards the two below */
     uint64_t space_free, space_asked_ns;
+    _Atomic int64_t quarantine_room; /* bytes that may come before the folder is looked at again */
 };
 
 struct pacs_txn {

@@ -1,5 +1,7 @@
 /* What lives here: one pair of files at a time, and the bound of the folder. `.NAME.part` until it is whole: what a
- * crash leaves is removed with the next one that is older than a day. */
+ * crash leaves is removed with the next one that is older than a day. The folder is looked at when as much has come as
+ * there was room for; then a sixteenth of its bound is made free, so that a flood of refused objects does not read a
+ * full folder for each. */
 #include "index/ingest/quarantine.h"
 
 #include <dirent.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #define PARTIAL_SECONDS 86400
+#define FILE_BYTES 4096 /* what a file takes beside its bytes, its reason's among it */
 
 struct quarantine {
     struct pacs *pacs;
@@ -110,19 +113,20 @@ static void make_room(struct pacs *pacs)
     char folder[PATH_MAX - 300], path[PATH_MAX];
     struct dirent **list;
     struct stat st;
-    uint64_t total = 0;
+    uint64_t total = 0, limit = (uint64_t)pacs->options.quarantine_bytes;
     snprintf(folder, sizeof folder, "%s/quarantine", pacs->path);
     remove_partial(folder);
     int count = scandir(folder, &list, whole, older);
     for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);
-        total += stat(path, &st) == 0 ? (uint64_t)st.st_size + 4096 : 0;
+        total += stat(path, &st) == 0 ? (uint64_t)st.st_size + FILE_BYTES : 0;
     }
+    bool full = total > limit;
     for (int i = 0; i < count; i++) {
-        if (total > (uint64_t)pacs->options.quarantine_bytes) {
+        if (full && total > limit - limit / 16) {
             size_t stem = strlen(list[i]->d_name) - 4;
             snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);
-            total -= stat(path, &st) == 0 ? (uint64_t)st.st_size + 4096 : 0;
+            total -= stat(path, &st) == 0 ? (uint64_t)st.st_size + FILE_BYTES : 0;
             unlink(path);
             snprintf(path, sizeof path, "%s/%.*s.reason", folder, (int)stem, list[i]->d_name);
             unlink(path);
@@ -131,6 +135,7 @@ static void make_room(struct pacs *pacs)
     }
     if (count >= 0)
         free(list);
+    pacs->quarantine_room = total < limit ? (int64_t)(limit - total) : 0;
 }
 
 /* Control characters of an image's text never reach the file: it is read on terminals. */
@@ -163,7 +168,8 @@ struct error quarantine_finish(struct quarantine *q, const char *reason, const s
     snprintf(path, sizeof path, "%s/%s.dcm", folder, q->name);
     if (rename(q->part, path) != 0)
         err = error_system(errno, "%s: cannot rename", q->part);
-    make_room(q->pacs);
+    if ((q->pacs->quarantine_room -= (int64_t)(q->size + FILE_BYTES)) <= 0)
+        make_room(q->pacs);
 out:
     free(q);
     return err;
