@@ -7,7 +7,7 @@
  *   cut MODE AFTER SEED      at the AFTER-th write from now on (0: at once) the power goes: of the sectors that no sync
  *                            carried over, those that MODE and SEED choose reach IMAGE, and all after fails with EIO
  *   fault read FROM LENGTH   reads that touch these bytes fail with EIO; `fault write` likewise
- *   fault flush COUNT        the next COUNT syncs fail; what they should have carried over is lost, as with a drive that
+ *   fault flush COUNT        the next COUNT syncs fail; what they should have carried is lost, as with a drive that
  *                            drops its cache
  *   heal                     no more faults
  *
