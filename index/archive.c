@@ -30,13 +30,15 @@
 #define QUEUE_JOBS 64
 #define FOLLOW_TRIES 20
 
+#define CREATED_YEAR_MAX 2261 /* as nanoseconds since 1970 it fits into 64 bits */
+
 /* RFC 3339, UTC, whole seconds. */
 static struct error take_time(void *target, const struct setting *row, const char *name, const char *value)
 {
     struct tm tm = {0};
     (void)name;
     const char *end = strptime(value, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (*value && (!end || *end))
+    if (*value && (!end || *end || tm.tm_year < 1970 - 1900 || tm.tm_year > CREATED_YEAR_MAX - 1900))
         return error_make(ERROR_USAGE, "'%s' is no time like 2024-03-05T14:00:00Z", value);
     *(int64_t *)((char *)target + row->offset) = *value ? (int64_t)timegm(&tm) * 1000000000 : 0;
     return NO_ERROR;

@@ -48,7 +48,8 @@ static struct error list_add(struct db_txn *txn, enum table table, const uint8_t
     buf_init(&value);
     buf_append(&value, list.data, at);
     buf_u64(&value, number);
-    buf_append(&value, list.data + at, list.size - at);
+    if (at < list.size)
+        buf_append(&value, list.data + at, list.size - at);
     struct error err = buf_error(&value);
     if (!err.code)
         err = db_put(txn, table, key, size, value.data, value.size);

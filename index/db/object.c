@@ -34,7 +34,7 @@ void attribute_write(struct buf *out, uint32_t tag, const char *text, size_t siz
 
 const char *attribute(const struct attributes *attributes, uint32_t tag)
 {
-    const uint8_t *p = attributes->data, *end = p + attributes->size;
+    const uint8_t *p = attributes->data, *end = p ? p + attributes->size : NULL;
     while (p && end - p >= 7) {
         size_t size = get_u16(p + 4);
         if ((size_t)(end - p) < size + 7)

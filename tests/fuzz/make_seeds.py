@@ -146,6 +146,8 @@ patient_name = {{name}}
 """.encode()
     seed("config", "archive", b"\1" + conf)
     seed("config", "archive_zone", b"\1" + conf.replace(b"UTC", b"../../../etc"))
+    seed("config", "archive_of_1012", b"\1" + conf.replace(b"2024", b"1012"))
+    seed("config", "archive_of_9999", b"\1" + conf.replace(b"2024", b"9999"))
     seed("config", "archive_format", b"\1" + conf.replace(b"format = 1", b"format = 99"))
 
 
