@@ -558,7 +558,8 @@ void writer_free(struct writer *w)
     if (!w)
         return;
     pthread_mutex_lock(&w->lock);
-    w->stopping = w->stop_sealing = true;
+    w->stopping = true;
+    w->stop_sealing = true;
     pthread_cond_broadcast(&w->work);
     pthread_cond_broadcast(&w->helper_work);
     pthread_mutex_unlock(&w->lock);
