@@ -174,6 +174,8 @@ def association_target():
     for name, pdvs in both.items():
         seed("association", name, b"\1" + b"".join(pdv(*p) for p in pdvs) + pdv(255, 5, release[6:]))
         seed("association", "raw_" + name, b"\0" + request + b"".join(raw_pdv(*p) for p in pdvs) + release)
+        seed("pdu", "pdvs_" + name, b"\1" + b"".join(raw_pdv(*p)[6:] for p in pdvs))
+    seed("pdu", "request", b"\0" + request)
     roles = daemon.item(0x54, struct.pack(">H", len(CT)) + CT.encode() + b"\1\1")
     for name, user in {"roles": roles, "window": daemon.item(0x53, b"\0\1\0\1"),
                        "extended": daemon.item(0x56, struct.pack(">H", len(CT)) + CT.encode() + b"\1\1\1"),
@@ -181,7 +183,9 @@ def association_target():
         at = request.rindex(b"\x50\0", 0, len(request) - 20)
         items = request[at + 4:] + user
         body = request[6:at] + daemon.item(0x50, items)
-        seed("association", "raw_user_" + name, b"\0" + struct.pack(">BxI", 1, len(body)) + body + release)
+        whole = struct.pack(">BxI", 1, len(body)) + body
+        seed("association", "raw_user_" + name, b"\0" + whole + release)
+        seed("pdu", "user_" + name, b"\0" + whole)
     seed("association", "raw_abort", b"\0" + request + b"\7\0\0\0\0\4\0\0\0\0")
     seed("association", "raw_huge", b"\0" + request + b"\4\0\xff\xff\xff\xff\xff\xff\xff\xff\1\3")
 
