@@ -28,6 +28,15 @@ static const struct rejection *refusal(const struct caller *caller, const struct
     *detail = 0;
     if (strcmp(request->application_context, APPLICATION_CONTEXT) != 0)
         return &rejection_application_context;
+    /* Titles of blanks alone shall not be used (PS3.8 table 9-11); DCMTK fails to accept them, and leaks. */
+    if (!*request->called_ae) {
+        snprintf(detail, SESSION_DETAIL_MAX, "; it is empty");
+        return &rejection_called_ae;
+    }
+    if (!*request->calling_ae) {
+        snprintf(detail, SESSION_DETAIL_MAX, "; it is empty");
+        return &rejection_calling_ae;
+    }
     if (config->check_called && strcmp(request->called_ae, config->aet) != 0) {
         snprintf(detail, SESSION_DETAIL_MAX, "; ours is set by aet, and check_called asks for it");
         return &rejection_called_ae;

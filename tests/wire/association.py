@@ -70,6 +70,16 @@ def case_called_title_is_checked_when_asked_for():
         assert pacsd.logged("calling THEIRS, rejected: called AE title not recognized")
 
 
+def case_titles_of_blanks_are_rejected():
+    with Daemon() as pacsd:
+        for blank in ("", "    ", "\0 "):
+            with pacsd.connect(calling=blank) as a:
+                assert a.rejected() == (1, 1, 3), blank
+            with pacsd.connect(called=blank) as a:
+                assert a.rejected() == (1, 1, 7), blank
+        assert pacsd.logged("rejected: calling AE title not recognized; it is empty")
+
+
 def case_foreign_application_context_is_rejected():
     with Daemon() as pacsd:
         with pacsd.connect(application="1.2.3.4") as a:
