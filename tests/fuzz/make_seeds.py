@@ -1,6 +1,6 @@
-"""Writes the seeds of the fuzz targets: make_seeds.py [FOLDER]. All are synthetic and small; the same program writes the
-same bytes but for those that pacsctl makes (times). What fuzzing has found lies beside them as finding_*; neither is
-ever removed by this.
+"""Writes the seeds of the fuzz targets: make_seeds.py [FOLDER]. All are synthetic and small; the same program writes
+the same bytes but for those that pacsctl makes (times). What fuzzing has found lies beside them as finding_*; neither
+is ever removed by this.
 
     /usr/bin/python3 -B tests/fuzz/make_seeds.py            with PACSFS_BIN set
 """
@@ -64,8 +64,9 @@ def text_targets():
             "unknown": b"ISO_IR 999\0\0x"}.items():
         seed("charset", name, data)
     for name, data in {
-            "person": b"\x20Doe^John^^Dr\0DOE^JOHN", "template": b"\x40{name} {none|x} text\0Thorax", "dots": b"\x10..\0.",
-            "utf8": "\x30M\u00fcller \u5c71\u7530 a/b:c*\0e\u0301".encode(), "groups": "\x40Yamada=\u5c71\u7530\0Yamada".encode(),
+            "person": b"\x20Doe^John^^Dr\0DOE^JOHN", "template": b"\x40{name} {none|x} text\0Thorax",
+            "dots": b"\x10..\0.", "utf8": "\x30M\u00fcller \u5c71\u7530 a/b:c*\0e\u0301".encode(),
+            "groups": "\x40Yamada=\u5c71\u7530\0Yamada".encode(),
             "long": b"\x0f" + b"A" * 80 + b"\0{name:20}"}.items():
         seed("names", name, data)
     for name, data in {
@@ -84,7 +85,8 @@ def data_set_targets():
     for name, data in {"image": image, "nested": nested, "repeated": repeated}.items():
         for syntax in range(0, 6, 2):
             seed("json_model", f"{name}_{syntax}", bytes([syntax, 40]) + data)
-    for name, data in {"image": ctl.dicom(), "no_preamble": ctl.dicom()[128:], "bare": image, "dicm_alone": ctl.dicom()[128:132] + image,
+    for name, data in {"image": ctl.dicom(), "no_preamble": ctl.dicom()[128:], "bare": image,
+                       "dicm_alone": ctl.dicom()[128:132] + image,
                        "jpeg": b"\xff\xd8\xff\xe0" + bytes(60), "zeros": bytes(300), "text": b"PatientName: Doe\n",
                        "lie": ctl.dicom()[:140] + b"\xff\xff\0\0" + ctl.dicom()[144:]}.items():
         seed("meta", name, data)
@@ -134,7 +136,8 @@ aet = ANY
 issuer = HOSPITAL
 """
     for name, data in {"whole": whole, "empty": b"\0", "no_aet": b"\0[peer x]\naddress = 127.0.0.1\n",
-                       "bad_network": b"\0[peer x]\naet = X\naddress = 10.0.0.0/33\n", "long": b"\0[server]\naet = " + b"A" * 40,
+                       "bad_network": b"\0[peer x]\naet = X\naddress = 10.0.0.0/33\n",
+                       "long": b"\0[server]\naet = " + b"A" * 40,
                        "addresses": b"\0[peer x]\naet = X\n" + b"address = 1.2.3.4\n" * 17}.items():
         seed("config", name, data)
     conf = f"""format = 1
@@ -165,8 +168,9 @@ def association_target():
     find = daemon.command_set(sop_class=CT, field=0x20, message=3, priority=0, data_set=0)
     data = bare(ctl.dicom(SOPInstanceUID="1.2.3.4.5"))
     release = b"\5\0\0\0\0\4\0\0\0\0"
-    both = {"store": ((1, 3, command), (1, 2, data)), "echo": ((3, 3, echo),), "pieces": ((1, 1, command[:20]), (1, 3, command[20:]),
-            (1, 0, data[:100]), (1, 2, data[100:])), "find": ((1, 3, find), (1, 2, data[:40])),
+    both = {"store": ((1, 3, command), (1, 2, data)), "echo": ((3, 3, echo),),
+            "pieces": ((1, 1, command[:20]), (1, 3, command[20:]), (1, 0, data[:100]), (1, 2, data[100:])),
+            "find": ((1, 3, find), (1, 2, data[:40])),
             "mismatch": ((1, 3, command), (1, 2, bare(ctl.dicom()))), "no_command": ((1, 2, data),),
             "cut": ((1, 3, command), (1, 0, data[:200])), "contexts": ((1, 1, command[:20]), (3, 3, command[20:])),
             "twice": ((1, 3, command), (1, 2, data)) * 2}
@@ -262,7 +266,8 @@ def pack_targets():
         with open(conf, "w") as file:
             file.write("\n".join(lines) + "\n")
         config = ctl.write(archive, "pacs.conf", data=b"[archive]\npack_size = 4M\nreserve = 1M\n")
-        paths = [ctl.write(here, "in", "1.dcm", data=ctl.dicom()), ctl.write(here, "in", "2.dcm", data=ctl.dicom(instance=2)),
+        paths = [ctl.write(here, "in", "1.dcm", data=ctl.dicom()),
+                 ctl.write(here, "in", "2.dcm", data=ctl.dicom(instance=2)),
                  ctl.write(here, "in", "3.dcm", data=ctl.dicom(Manufacturer="other")),
                  ctl.write(here, "in", "4.dcm", data=ctl.dicom(patient="ROE^JANE", pid="12", study=2)),
                  ctl.write(here, "in", "5.dcm", data=ctl.dicom())]
