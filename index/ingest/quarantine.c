@@ -168,7 +168,8 @@ struct error quarantine_finish(struct quarantine *q, const char *reason, const s
     snprintf(path, sizeof path, "%s/%s.dcm", folder, q->name);
     if (rename(q->part, path) != 0)
         err = error_system(errno, "%s: cannot rename", q->part);
-    if ((q->pacs->quarantine_room -= (int64_t)(q->size + FILE_BYTES)) <= 0)
+    int64_t took = (int64_t)(q->size + FILE_BYTES);
+    if (atomic_fetch_sub(&q->pacs->quarantine_room, took) <= took)
         make_room(q->pacs);
 out:
     free(q);
