@@ -71,7 +71,8 @@ class Story:
         path = os.path.join(archive, "packs", pack)
         early = self.random.random() < 0.5  # index first or damage first
         if early:
-            assert self.listing(archive) == self.tree
+            now = self.listing(archive)
+            assert now == self.tree, load.difference(self.tree, now)
         at = self.random.randrange(os.path.getsize(path))
         count = self.random.choice([1, 1, 64])
         with open(path, "r+b") as file:

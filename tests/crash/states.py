@@ -230,12 +230,16 @@ class Reader(threading.Thread):
     def __init__(self, mount):
         super().__init__()
         self.mount, self.stopping, self.failure, self.rounds = mount, False, None, 0
-        self.before = tree.walk(mount)
+        self.before = self.walk()
+
+    def walk(self):
+        """Without ready/, which follows the hour."""
+        return {path: row for path, row in tree.walk(self.mount).items() if not path.startswith("ready")}
 
     def run(self):
         try:
             while not self.stopping:
-                now = tree.walk(self.mount)
+                now = self.walk()
                 assert now == self.before, "another tree"
                 for path, row in now.items():
                     if path.startswith("dicom/") and path.endswith("1.dcm"):

@@ -131,12 +131,18 @@ class Mount:
         # In the foreground, so that sanitizers and log lines are heard of.
         self.process = subprocess.Popen(command + ["-f"], stderr=self.log)
         deadline = time.monotonic() + 60
-        while not os.path.ismount(path):
+        while not self.serves():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
                 raise AssertionError("did not mount: " + self.errors())
             time.sleep(0.01)
-        os.listdir(path)
+
+    def serves(self):
+        """Also where a dead one was mounted before: that is a mount too."""
+        try:
+            return os.path.ismount(self.path) and bool(os.listdir(self.path))
+        except OSError:
+            return False
 
     def errors(self):
         self.log.seek(0)
