@@ -4,7 +4,7 @@
 # To build. libsndfile1-dev and libtiff-dev are what the description of DCMTK for pkg-config asks for.
 packages_build="gcc g++ libc6-dev cmake ninja-build pkgconf libfuse3-dev liblmdb-dev libzstd-dev libxxhash-dev
     libinih-dev libpopt-dev libutf8proc-dev libarchive-dev libssl-dev zlib1g-dev libdcmtk-dev libsndfile1-dev
-    libtiff-dev"
+    libtiff-dev libcharls-dev libopenjp2-7-dev libjpeg62-turbo-dev libjxl-dev libdeflate-dev"
 # To run: fusermount3 and mount.fuse, the time zones, and DCMTK's senders to send something.
 packages_run="fuse3 mount tzdata dcmtk"
 # To test: other DICOM implementations, what backs up and reads trees, and what checks pages and scripts.

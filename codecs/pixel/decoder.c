@@ -5,21 +5,61 @@
 
 #include <string.h>
 
+#define PS3 "1.2.840.10008.1.2"
+#define NATIVE(uid, big)                                                                                               \
+    {                                                                                                                  \
+        uid, big, native_shows, native_decode, NULL                                                                    \
+    }
+#define JPEG(uid)                                                                                                      \
+    {                                                                                                                  \
+        uid, false, jpeg_shows, jpeg_decode, jpeg_begins                                                               \
+    }
+#define JPEG_LS(uid)                                                                                                   \
+    {                                                                                                                  \
+        uid, false, codec_shows, jpegls_decode, jpeg_begins                                                            \
+    }
+#define JPEG_2000(uid)                                                                                                 \
+    {                                                                                                                  \
+        uid, false, codec_shows, jpeg2000_decode, jpeg2000_begins                                                      \
+    }
+#define JPEG_XL(uid)                                                                                                   \
+    {                                                                                                                  \
+        uid, false, codec_shows, jpegxl_decode, jpegxl_begins                                                          \
+    }
+
+/* Syntaxes that are not here are kept and passed on as they are: video, references, hierarchical and arithmetic-coded
+ * lossless JPEG (nothing at hand reads those), all that the reader does not know. */
 static const struct decoder decoders[] = {
-    {"1.2.840.10008.1.2", false, native_shows, native_decode},
-    {"1.2.840.10008.1.2.1", false, native_shows, native_decode},
-    {"1.2.840.10008.1.2.1.98", false, native_shows, native_decode}, /* encapsulated uncompressed */
-    {"1.2.840.10008.1.2.1.99", false, native_shows, native_decode}, /* the source inflates */
-    {"1.2.840.10008.1.2.2", false, native_shows, native_decode},
-    {"1.2.840.113619.5.2", true, native_shows, native_decode}, /* GE: little endian but for Pixel Data */
-    {"1.2.840.10008.1.2.5", false, rle_shows, rle_decode},
-    {"1.2.840.10008.1.2.8.1", false, native_shows, deflated_decode}, /* each frame deflated */
-    {"1.2.840.10008.1.2.4.50", false, jpeg_shows, jpeg_decode},
-    {"1.2.840.10008.1.2.4.51", false, jpeg_shows, jpeg_decode},
-    {"1.2.840.10008.1.2.4.53", false, jpeg_shows, jpeg_decode}, /* spectral selection, retired */
-    {"1.2.840.10008.1.2.4.55", false, jpeg_shows, jpeg_decode}, /* full progression, retired */
-    {"1.2.840.10008.1.2.4.57", false, jpeg_shows, jpeg_decode},
-    {"1.2.840.10008.1.2.4.70", false, jpeg_shows, jpeg_decode},
+    NATIVE(PS3, false),
+    NATIVE(PS3 ".1", false),
+    NATIVE(PS3 ".1.98", false), /* encapsulated uncompressed */
+    NATIVE(PS3 ".1.99", false), /* the source inflates */
+    NATIVE(PS3 ".2", false),
+    NATIVE("1.2.840.113619.5.2", true),  /* GE: little endian but for Pixel Data */
+    NATIVE("1.2.840.10008.1.20", false), /* Papyrus 3 */
+    {PS3 ".5", false, rle_shows, rle_decode, NULL},
+    {PS3 ".8.1", false, native_shows, deflated_decode, NULL}, /* each frame deflated */
+    JPEG(PS3 ".4.50"),
+    JPEG(PS3 ".4.51"),
+    JPEG(PS3 ".4.52"), /* extended, arithmetic-coded: retired, as the five below */
+    JPEG(PS3 ".4.53"), /* spectral selection */
+    JPEG(PS3 ".4.54"),
+    JPEG(PS3 ".4.55"), /* full progression */
+    JPEG(PS3 ".4.56"),
+    JPEG(PS3 ".4.57"),
+    JPEG(PS3 ".4.70"),
+    JPEG_LS(PS3 ".4.80"),
+    JPEG_LS(PS3 ".4.81"),
+    JPEG_2000(PS3 ".4.90"),
+    JPEG_2000(PS3 ".4.91"),
+    JPEG_2000(PS3 ".4.92"), /* part 2: the components of one frame, not frames as components */
+    JPEG_2000(PS3 ".4.93"),
+    JPEG_XL(PS3 ".4.110"),
+    JPEG_XL(PS3 ".4.111"),
+    JPEG_XL(PS3 ".4.112"),
+    JPEG_2000(PS3 ".4.201"), /* HTJ2K */
+    JPEG_2000(PS3 ".4.202"),
+    JPEG_2000(PS3 ".4.203"),
 };
 
 const struct decoder *decoder_of(const struct syntax *syntax)

@@ -18,11 +18,15 @@ struct frame {
     enum photometric photometric; /* what `out` holds: the description's unless the decoder knows better */
 };
 
+/* As many of a fragment's first bytes as tell whether a stream begins there. */
+#define STREAM_START 12
+
 struct decoder {
     const char *uid;
     bool big_endian_pixels; /* whatever the byte order of the data set is */
     bool (*shows)(const struct pixel_shape *shape);
     struct error (*decode)(struct frame *frame);
+    bool (*begins)(const uint8_t start[STREAM_START]); /* a frame's stream; NULL: it does not show */
 };
 
 /* The row of a transfer syntax, or NULL. */
@@ -35,6 +39,31 @@ bool rle_shows(const struct pixel_shape *shape);
 struct error deflated_decode(struct frame *frame);
 struct error jpeg_decode(struct frame *frame);
 bool jpeg_shows(const struct pixel_shape *shape);
+bool jpeg_begins(const uint8_t start[STREAM_START]); /* JPEG-LS as well */
+struct error jpegls_decode(struct frame *frame);
+struct error jpeg2000_decode(struct frame *frame);
+bool jpeg2000_begins(const uint8_t start[STREAM_START]);
+struct error jpegxl_decode(struct frame *frame);
+bool jpegxl_begins(const uint8_t start[STREAM_START]);
+/* What the three of them give: 1 to 32 bits allocated, no floating point. */
+bool codec_shows(const struct pixel_shape *shape);
+
+/* Whether a stream's dimensions and precision (bits a sample, at most `most`) are those that the image promises. Asked
+ * before a codec is let loose on it: what a codec allocates follows from these. */
+struct error codec_agrees(const struct frame *frame, const char *codec, uint64_t columns, uint64_t rows,
+                          unsigned components, unsigned precision, unsigned most);
+/* `samples` (one byte each up to a precision of 8, else two in the machine's order; interleaved) become frame->out's
+ * cells; the buffers may change places. `sign_bits` is 0, or how many bits of a sample its sign stands on top of. */
+struct error codec_cells(struct frame *frame, struct buf *samples, unsigned precision, unsigned sign_bits);
+/* The cell of a codec's sample: one of fewer bits than Bits Stored brings its sign along, and what a codec gives are
+ * stored bits, not cells, wherever it has no room for more (PS3.5 8.2). */
+static inline uint32_t codec_cell(const struct pixel_layout *layout, unsigned precision, unsigned sign_bits,
+                                  uint32_t sample)
+{
+    if (layout->is_signed && sign_bits && sign_bits < layout->bits && sample >> (sign_bits - 1) & 1)
+        sample |= UINT32_MAX << sign_bits;
+    return precision <= layout->bits ? sample << layout->shift : sample;
+}
 
 /* Fills frame->raw, first_bit and subsampled from the source. */
 struct error frame_read(struct frame *frame, const struct pixel_source *source, uint32_t number);

@@ -4,9 +4,11 @@
  * big-endian syntaxes what is read are whole words, turned round at once, so that all beyond this file is little
  * endian. Encapsulated (PS3.5 A.4): items, the first being the basic offset table. The extended offset table counts
  * most, then the basic one, each only if it leads to the tag of an item and is in order; else the items are walked:
- * as many fragments as frames, or frames that begin where a fragment begins with a JPEG start of image.
+ * as many fragments as frames, or frames that begin where a fragment begins as a stream of the syntax does.
  */
 #include "codecs/pixel/decoder.h"
+
+#include <string.h>
 
 #define FRAGMENTS_MAX (UINT32_C(1) << 22)
 #define TAG_ITEM 0xfffee000
@@ -96,16 +98,18 @@ struct item {
     bool end; /* no item: the sequence ends */
     uint64_t value;
     uint64_t length;
+    uint8_t start[STREAM_START]; /* of the value, or zero beyond it */
 };
 
 static struct error item_at(const struct pixel_source *source, uint64_t offset, struct item *item)
 {
-    uint8_t header[ITEM_HEADER] = {0};
+    uint8_t header[ITEM_HEADER + STREAM_START] = {0};
     *item = (struct item){0};
     item->end = offset > source->length || source->length - offset < ITEM_HEADER;
     if (item->end)
         return NO_ERROR;
-    TRY(read_at(source, offset, header, sizeof header));
+    uint64_t left = source->length - offset;
+    TRY(read_at(source, offset, header, left < sizeof header ? left : sizeof header));
     uint32_t tag = (uint32_t)get_u16(header) << 16 | get_u16(header + 2);
     item->end = tag == TAG_SEQUENCE_DELIMITER;
     if (item->end)
@@ -119,6 +123,7 @@ static struct error item_at(const struct pixel_source *source, uint64_t offset, 
         return error_make(ERROR_MALFORMED, "the fragment at byte %llu of the pixel data lacks %llu bytes",
                           (unsigned long long)offset,
                           (unsigned long long)(item->length - (source->length - item->value)));
+    memcpy(item->start, header + ITEM_HEADER, item->length < STREAM_START ? (size_t)item->length : STREAM_START);
     return NO_ERROR;
 }
 
@@ -190,9 +195,9 @@ static struct error place_by_table(const struct frame *frame, const struct pixel
 }
 
 struct walk {
-    bool by_start_of_image; /* a frame begins with a fragment that begins with FFD8; else each fragment is a frame */
-    uint64_t frames;        /* so counted */
-    uint64_t from, to;      /* of the frame wanted */
+    bool (*begins)(const uint8_t start[STREAM_START]); /* whether a fragment begins a frame; NULL: each does */
+    uint64_t frames;                                   /* so counted */
+    uint64_t from, to;                                 /* of the frame wanted */
 };
 
 static struct error walk(const struct pixel_source *source, uint64_t offset, uint32_t number, struct walk *walk)
@@ -206,10 +211,7 @@ static struct error walk(const struct pixel_source *source, uint64_t offset, uin
             break;
         if (count++ >= FRAGMENTS_MAX)
             return error_make(ERROR_UNSUPPORTED, "pixel data of more than %u fragments", FRAGMENTS_MAX);
-        uint8_t start[2] = {0, 0};
-        if (walk->by_start_of_image && item.length >= sizeof start)
-            TRY(read_at(source, item.value, start, sizeof start));
-        if (!item.length || (walk->by_start_of_image && (start[0] != 0xff || start[1] != 0xd8)))
+        if (!item.length || (walk->begins && !walk->begins(item.start)))
             continue;
         if (walk->frames == number)
             walk->from = offset;
@@ -234,13 +236,14 @@ static struct error read_encapsulated(struct frame *frame, const struct pixel_so
     TRY(place_by_table(frame, source, &basic, number, &from, &to, &found));
     if (found)
         return gather(source, from, to, frame->raw);
-    struct walk fragments = {.by_start_of_image = false}, images = {.by_start_of_image = true};
+    struct walk fragments = {.begins = NULL}, streams = {.begins = frame->description->decoder->begins};
     TRY(walk(source, first, number, &fragments));
     if (fragments.frames == frame->layout.frames)
         return gather(source, fragments.from, fragments.to, frame->raw);
-    TRY(walk(source, first, number, &images));
-    if (number < images.frames)
-        return gather(source, images.from, images.to, frame->raw);
+    if (streams.begins)
+        TRY(walk(source, first, number, &streams));
+    if (number < streams.frames)
+        return gather(source, streams.from, streams.to, frame->raw);
     return error_make(ERROR_MALFORMED, "%llu fragments without an offset table for %u frames",
                       (unsigned long long)fragments.frames, frame->layout.frames);
 }

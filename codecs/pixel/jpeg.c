@@ -1,5 +1,5 @@
-/* What lives here: JPEG frames (ISO/IEC 10918-1): the markers, and what the components mean. Decoding is DCMTK's
- * (jpeg_dcmtk.cc), asked for components as they are.
+/* What lives here: JPEG frames (ISO/IEC 10918-1): the markers, and what the components mean. Decoding is libjpeg-turbo's
+ * (jpeg8.c) where it can, else DCMTK's (jpeg_dcmtk.cc), both asked for components as they are.
  *
  * The markers are read first, so that a header cannot make the library allocate what the description does not promise,
  * and so that the colours come out right: labels are often wrong, the stream is not (see components()).
@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define PRECISION_MIN 2
+#define PRECISION_MAX 16
 #define SCANS_MAX 256 /* a progressive stream repeats work for the whole image with each scan */
 #define MARKER_SOI 0xd8
 #define MARKER_EOI 0xd9
@@ -35,7 +37,8 @@ static void read_frame_header(struct jpeg_header *header, unsigned marker, const
     header->rows = get_u16be(body + 1);
     header->columns = get_u16be(body + 3);
     header->components = body[5];
-    header->lossless = marker == 0xc3;
+    header->process = marker - 0xc0;
+    header->lossless = header->process == 3;
     const uint8_t *first = body + 6;
     if (header->components == 3) {
         header->rgb_ids = first[0] == 'R' && first[3] == 'G' && first[6] == 'B';
@@ -98,58 +101,36 @@ static enum photometric components(const struct jpeg_header *header, enum photom
     return stated;
 }
 
-static void widen(const uint8_t *from, unsigned from_bytes, uint8_t *to, unsigned to_bytes, size_t cells)
+bool jpeg_begins(const uint8_t start[STREAM_START])
 {
-    for (size_t i = 0; i < cells; i++, from += from_bytes, to += to_bytes) {
-        uint32_t cell = from[0];
-        if (from_bytes == 2) {
-            uint16_t word;
-            memcpy(&word, from, 2);
-            cell = word;
-        }
-        for (unsigned k = 0; k < to_bytes; k++)
-            to[k] = (uint8_t)(cell >> 8 * k);
-    }
+    return start[0] == 0xff && start[1] == MARKER_SOI && start[2] == 0xff;
+}
+
+static bool is_turbo(const struct jpeg_header *header)
+{
+    static const uint8_t processes[] = {0, 1, 2, 9, 10};
+    return header->precision == 8 && memchr(processes, (int)header->process, sizeof processes);
 }
 
 struct error jpeg_decode(struct frame *frame)
 {
     struct error err;
     struct jpeg_header header;
-    const struct pixel_description *d = frame->description;
-    const struct pixel_layout *layout = &frame->layout;
-    struct buf decoded;
+    struct buf *raw = frame->raw, decoded;
     buf_init(&decoded);
-    CHECK(jpeg_header_read(&header, frame->raw->data, frame->raw->size));
-    if (header.rows != d->rows || header.columns != d->columns || header.components != d->samples) {
-        err = error_make(ERROR_MALFORMED, "a JPEG stream of %u x %u with %u components for an image of %u x %u with %u",
-                         header.columns, header.rows, header.components, d->columns, d->rows, d->samples);
+    CHECK(jpeg_header_read(&header, raw->data, raw->size));
+    CHECK(codec_agrees(frame, "JPEG", header.columns, header.rows, header.components, header.precision, PRECISION_MAX));
+    if (header.precision < PRECISION_MIN || header.scans > SCANS_MAX) {
+        err = error_make(ERROR_MALFORMED, "a JPEG stream of %u bits in %u scans", header.precision, header.scans);
         goto out;
     }
-    unsigned bytes = header.precision > 8 ? 2 : 1;
-    if (header.precision < 2 || header.precision > 16 || bytes > layout->cell_bytes) {
-        err = error_make(ERROR_MALFORMED, "a JPEG stream of %u bits for samples of %u", header.precision,
-                         layout->cell_bits);
-        goto out;
-    }
-    if (header.scans > SCANS_MAX) {
-        err = error_make(ERROR_MALFORMED, "a JPEG stream of %u scans", header.scans);
-        goto out;
-    }
-    uint8_t *to = buf_reserve(&decoded, layout->cells * bytes);
+    size_t size = frame->layout.cells * (header.precision > 8 ? 2 : 1);
+    uint8_t *to = buf_reserve(&decoded, size);
     CHECK(buf_error(&decoded));
-    CHECK(jpeg_decode_raw(frame->raw->data, frame->raw->size, header.precision, to, layout->cells * bytes));
-    if (bytes == layout->cell_bytes && (bytes == 1 || __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)) {
-        struct buf held = *frame->out;
-        *frame->out = decoded;
-        decoded = held;
-    } else {
-        uint8_t *wide = buf_reserve(frame->out, layout->decoded_size);
-        CHECK(buf_error(frame->out));
-        widen(to, bytes, wide, layout->cell_bytes, layout->cells);
-    }
-    frame->out->size = layout->decoded_size;
-    if (d->samples == 3)
+    CHECK(is_turbo(&header) ? jpeg8_decode(raw->data, raw->size, to, size)
+                            : jpeg_decode_raw(raw->data, raw->size, header.precision, to, size));
+    CHECK(codec_cells(frame, &decoded, header.precision, 0));
+    if (frame->description->samples == 3)
         frame->photometric = components(&header, frame->photometric);
 out:
     buf_release(&decoded);

@@ -17,6 +17,7 @@ try:
     import numpy
     import pydicom
     from pydicom.data import get_testdata_file
+    import decoders
 except ImportError as missing:
     print("skipped:", missing)
     sys.exit(77)
@@ -45,13 +46,14 @@ EXCEPTIONS = {
     "MR_truncated.dcm": ("refused", "pixel data are 62 bytes short"),
     "jpeg-140f.dcm": ("refused", "the last tile is 55 x 121 in an image of 240 x 240: PS3.5 8.2.1, 'Rows, Columns, etc.) "
                       "shall contain values which are consistent with the characteristics of the compressed data stream'"),
+    "JPEG2000-embedded-sequence-delimiter.dcm": ("refused", "its SIZ marker says 3,722,445,056 columns for 256"),
     "3gb-bulk-data-truncated.dcm": ("refused", "a frame of 3 GiB is beyond PIXEL_FRAME_MAX"),
 }
+EXCEPTIONS.update({"generated_encapsulated_%s_bot_%s.dcm" % (table, frames): ("refused", "its fragments are no JPEG 2000")
+                   for table in ("defined", "empty") for frames in ("1_to_1", "2_to_1", "2_to_2")})
 
 OUR_SYNTAXES = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.1.99",
                 "1.2.840.10008.1.2.2", "1.2.840.113619.5.2", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1"}
-JPEG_LOSSLESS = {"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
-JPEG_LOSSY = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"}
 
 
 def read_png(path):
@@ -120,7 +122,7 @@ def encoded_frame(ds, number, frames):
     items = [item for item in items if item[1]]
     if len(items) == frames:
         return items[number][1]
-    starts = [i for i, (_, body) in enumerate(items) if body[:2] == b"\xff\xd8"] + [len(items)]
+    starts = [i for i, (_, body) in enumerate(items) if body[:2] in (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a")] + [len(items)]
     return b"".join(body for _, body in items[starts[number]:starts[number + 1]])
 
 
@@ -177,8 +179,10 @@ def cells_of(ds, syntax, number, frames):
         return rle_cells(ds, encoded_frame(ds, number, frames)), photometric
     if syntax == "1.2.840.10008.1.2.8.1":
         return unpack_native(ds, zlib.decompress(encoded_frame(ds, number, frames), -15), 0), photometric
-    if syntax in JPEG_LOSSLESS or syntax in JPEG_LOSSY:
-        return dcmtk_cells(ds, syntax, encoded_frame(ds, number, frames)), photometric
+    if syntax in decoders.CODED:
+        data = encoded_frame(ds, number, frames)
+        cells = decoders.cells(syntax, data, ds)
+        return None if cells is None else cells.astype(numpy.uint64), decoders.photometric(syntax, data, photometric)
     if encapsulated:
         return unpack_native(ds, encoded_frame(ds, number, frames), 0), photometric
     data, bits = ds.PixelData, ds.BitsAllocated
@@ -193,32 +197,6 @@ def cells_of(ds, syntax, number, frames):
     if need > len(data):
         raise ValueError("%d bytes are missing" % (need - len(data)))
     return unpack_native(ds, data[first // 8:need], first % 8), photometric
-
-
-def dcmtk_cells(ds, syntax, data):
-    """A JPEG frame made native by DCMTK's dcmdjpeg, without colour conversion."""
-    single = pydicom.Dataset()
-    for name in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-                 "PhotometricInterpretation", "PlanarConfiguration"):
-        if name in ds:
-            setattr(single, name, ds.get(name))
-    single.SamplesPerPixel = ds.get("SamplesPerPixel", 1)
-    single.SOPClassUID, single.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
-    single.PixelData = pydicom.encaps.encapsulate([data])
-    single["PixelData"].VR = "OB"
-    single["PixelData"].is_undefined_length = True
-    single.is_little_endian, single.is_implicit_VR = True, False
-    single.file_meta = pydicom.dataset.FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = syntax
-    with tempfile.TemporaryDirectory() as folder:
-        encoded, decoded = os.path.join(folder, "encoded.dcm"), os.path.join(folder, "decoded.dcm")
-        single.save_as(encoded, write_like_original=False)
-        result = subprocess.run(["dcmdjpeg", "+cn", "+px", encoded, decoded], capture_output=True)
-        if result.returncode:
-            return None
-        native = pydicom.dcmread(decoded)
-        native.PhotometricInterpretation = "RGB" if native.SamplesPerPixel == 3 else "MONOCHROME2"
-        return unpack_native(native, native.PixelData, 0)
 
 
 # The reference: from stored values to grey levels (PS3.3 C.11) or RGB.
@@ -350,8 +328,6 @@ def reference(ds, syntax, number, frames):
     signed = ds.get("PixelRepresentation", 0) == 1
     if values.shape[2] == 3:
         rgb = values * 255 / ((1 << stored_bits) - 1)
-        if syntax in JPEG_LOSSY:
-            photometric = jpeg_photometric(encoded_frame(ds, number, frames), photometric)
         if photometric in ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422"):
             rgb = ybr_rgb(rgb, "PARTIAL" in photometric)
         return rgb
@@ -361,25 +337,6 @@ def reference(ds, syntax, number, frames):
     if photometric == "PALETTE COLOR":
         return reference_palette(ds, values, signed)
     return reference_grey(ds, values, number, signed)
-
-
-def jpeg_photometric(data, stated):
-    """What the components of a lossy JPEG stream are, by ITU-T T.871 (JFIF) and T.872 (Adobe)."""
-    at, jfif, adobe = 2, False, None
-    while at + 4 < len(data):
-        marker, size = data[at + 1], int.from_bytes(data[at + 2:at + 4], "big")
-        body = data[at + 4:at + 2 + size]
-        if marker == 0xE0 and body[:4] == b"JFIF":
-            jfif = True
-        elif marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
-            adobe = body[11]
-        elif marker in (0xC0, 0xC1, 0xC2):
-            ids, factors = body[6::3], body[7::3]
-            if ids[:3] == b"RGB" or adobe == 0:
-                return "RGB"
-            return "YBR_FULL" if adobe == 1 or jfif or factors[0] != factors[1] else stated
-        at += 2 + size
-    return stated
 
 
 # Comparing.
@@ -486,7 +443,7 @@ def compare(render, path, folder, tally, has_dcmtk):
     if result.returncode == 3:
         tally.none += 1
         empty = 0x7FE00010 in ds and not ds.PixelData
-        if syntax in OUR_SYNTAXES | JPEG_LOSSLESS | JPEG_LOSSY and not empty and name not in EXCEPTIONS:
+        if syntax in OUR_SYNTAXES | decoders.CODED and not empty and name not in EXCEPTIONS:
             tally.failures.append("%s: not shown" % path)
         return
     if result.returncode:

@@ -305,11 +305,11 @@ static void png_is_what_any_reader_takes(void)
 
 static void shapes_that_are_not_shown(void)
 {
-    const struct syntax *native = syntax_by_uid(EXPLICIT), *jpeg2000 = syntax_by_uid("1.2.840.10008.1.2.4.90");
+    const struct syntax *native = syntax_by_uid(EXPLICIT), *video = syntax_by_uid("1.2.840.10008.1.2.4.102");
     const struct pixel_shape good = {.rows = 4, .columns = 4, .samples = 1, .bits_allocated = 16, .frames = 1};
     struct pixel_shape shape = good;
     EXPECT(pixel_can_render(native, &good));
-    EXPECT(!pixel_can_render(jpeg2000, &good));
+    EXPECT(!pixel_can_render(video, &good));
     EXPECT(!pixel_can_render(syntax_by_code(0), &good));
     shape.rows = 0;
     EXPECT(!pixel_can_render(native, &shape));
