@@ -152,6 +152,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {"1.2.840.10008.1.2.1.98", "OB", 0x7fe00010, true, false},
         {"1.2.840.10008.1.2.1", "OF", 0x7fe00008, false, false},
         {"1.2.840.113619.5.2", "OD", 0x7fe00009, false, false},
+        {"1.2.840.10008.1.2.4.80", "OB", 0x7fe00010, true, false},
+        {"1.2.840.10008.1.2.4.90", "OB", 0x7fe00010, true, false},
+        {"1.2.840.10008.1.2.4.201", "OB", 0x7fe00010, true, false},
+        {"1.2.840.10008.1.2.4.110", "OB", 0x7fe00010, true, false},
+        {"1.2.840.10008.1.2.4.111", "OB", 0x7fe00010, true, false},
     };
     struct input in = {data, size};
     struct pixel_description *d;
