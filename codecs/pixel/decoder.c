@@ -77,7 +77,7 @@ bool colour_shown(const struct pixel_shape *shape)
 
 static uint64_t shape_lines(const struct pixel_shape *shape)
 {
-    return (uint64_t)shape->rows * (1 + (uint64_t)shape->columns * (colour_shown(shape) ? 3 : 1));
+    return png_lines(shape->columns, shape->rows, colour_shown(shape) ? PNG_RGB : PNG_GREY);
 }
 
 bool pixel_can_render(const struct syntax *syntax, const struct pixel_shape *shape)
@@ -101,6 +101,17 @@ bool pixel_can_render(const struct syntax *syntax, const struct pixel_shape *sha
 uint64_t pixel_png_size(const struct pixel_shape *shape)
 {
     return png_size(shape_lines(shape));
+}
+
+bool pixel_can_render16(const struct syntax *syntax, const struct pixel_shape *shape)
+{
+    return !colour_shown(shape) && !shape->float_data && shape->bits_allocated <= 16 &&
+           png_lines(shape->columns, shape->rows, PNG_GREY16) <= PIXEL_FRAME_MAX && pixel_can_render(syntax, shape);
+}
+
+uint64_t pixel_png16_size(const struct pixel_shape *shape)
+{
+    return png_size(png_lines(shape->columns, shape->rows, PNG_GREY16));
 }
 
 /* `out` holds the decoded samples; frame->raw is gone. */
@@ -142,28 +153,47 @@ struct error pixel_decode(const struct pixel_description *description, const str
     return decode(&frame, description, source, number, out);
 }
 
-struct error pixel_render_png(const struct pixel_description *description, const struct pixel_source *source,
-                              uint32_t number, struct buf *out)
+static struct error render(const struct pixel_description *description, const struct pixel_source *source,
+                           uint32_t number, enum png_format format, struct buf *out)
 {
     struct error err;
-    struct pixel_shape shape;
     struct frame frame;
     struct buf cells;
     uint8_t *lines;
     size_t before = out->size;
+    uint32_t columns = description->columns, rows = description->rows;
     buf_init(&cells);
-    pixel_description_shape(description, &shape);
-    bool colour = colour_shown(&shape);
     CHECK(decode(&frame, description, source, number, &cells));
-    spares_take(source->spares, (size_t)pixel_png_size(&shape), out);
-    CHECK(png_begin(out, shape.columns, shape.rows, colour, &lines));
-    CHECK(colour ? colour_rgb(&frame, lines) : display_grey(&frame, number, lines));
-    png_finish(out, shape.columns, shape.rows, colour);
+    spares_take(source->spares, (size_t)png_size(png_lines(columns, rows, format)), out);
+    CHECK(png_begin(out, columns, rows, format, &lines));
+    if (format == PNG_GREY16)
+        display_stored(&frame, lines);
+    else
+        CHECK(format == PNG_RGB ? colour_rgb(&frame, lines) : display_grey(&frame, number, lines));
+    png_finish(out, columns, rows, format);
 out:
     if (err.code)
         out->size = before;
     spares_give(source->spares, &cells);
     return err;
+}
+
+struct error pixel_render_png(const struct pixel_description *description, const struct pixel_source *source,
+                              uint32_t number, struct buf *out)
+{
+    struct pixel_shape shape;
+    pixel_description_shape(description, &shape);
+    return render(description, source, number, colour_shown(&shape) ? PNG_RGB : PNG_GREY, out);
+}
+
+struct error pixel_render_png16(const struct pixel_description *description, const struct pixel_source *source,
+                                uint32_t number, struct buf *out)
+{
+    struct pixel_shape shape;
+    pixel_description_shape(description, &shape);
+    if (!pixel_can_render16(description->syntax, &shape))
+        return error_make(ERROR_UNSUPPORTED, "only grey images of at most 16 bits have a 16-bit PNG");
+    return render(description, source, number, PNG_GREY16, out);
 }
 
 struct error pixel_canonical(const struct pixel_description *description, const struct pixel_source *source,

@@ -33,6 +33,9 @@ struct decoder {
 const struct decoder *decoder_of(const struct syntax *syntax);
 
 struct error native_decode(struct frame *frame);
+/* Uncompressed 4:2:2 holds four samples for two pixels; some writers label what holds all six. `bytes` are those of all
+ * `frames`. */
+bool native_is_422(const struct frame *frame, uint64_t bytes, uint64_t frames);
 bool native_shows(const struct pixel_shape *shape);
 struct error rle_decode(struct frame *frame);
 bool rle_shows(const struct pixel_shape *shape);
@@ -93,11 +96,18 @@ bool colour_shown(const struct pixel_shape *shape);
 /* YBR samples of 8 bits made RGB in place; other photometric interpretations are left. */
 void colour_convert(enum photometric photometric, uint8_t *cells, size_t pixels);
 
-/* A PNG around `lines` bytes (filter bytes included): reserves it at the end of `out`, tells where the lines go;
- * png_finish cuts them into stored blocks and adds the checksums. */
+/* Writes rows * (1 + 2 * columns) bytes: a zero before each row, stored values plus shown_offset(), big endian. */
+void display_stored(const struct frame *frame, uint8_t *lines);
+/* What is added to stored values of at most 16 bits to make them all positive. */
+uint32_t shown_offset(const struct pixel_layout *layout);
+
+/* A PNG of 8-bit grey, 8-bit RGB or 16-bit grey: png_begin reserves it at the end of `out`, tells where its
+ * png_lines() bytes go (filter bytes included); png_finish cuts them into stored blocks and adds the checksums. */
+enum png_format { PNG_GREY, PNG_RGB, PNG_GREY16 };
+uint64_t png_lines(uint32_t columns, uint32_t rows, enum png_format format);
 uint64_t png_size(uint64_t lines);
-struct error png_begin(struct buf *out, uint32_t columns, uint32_t rows, bool colour, uint8_t **lines);
-void png_finish(struct buf *out, uint32_t columns, uint32_t rows, bool colour);
+struct error png_begin(struct buf *out, uint32_t columns, uint32_t rows, enum png_format format, uint8_t **lines);
+void png_finish(struct buf *out, uint32_t columns, uint32_t rows, enum png_format format);
 
 /* The look-up table's entry for an index, clamped to its ends; `size` says whether entries are packed bytes. */
 struct error lut_check(const struct pixel_lut *lut, const char *name);

@@ -1,6 +1,6 @@
 /* What lives here: grey images to 8 bits (PS3.3 C.11): modality transformation, then VOI transformation, then polarity.
  *
- * Up to 16 bits the three are folded into one table from sample to grey, applied in one pass; wider and floating-point
+ * Up to 16 bits the three are folded into one table from sample to grey, filled as samples occur; wider and floating-point
  * samples are shaded one by one. Where the image states no VOI transformation, the frame's own range is shown, from its
  * least to its greatest value that is no padding; images of one bit are shown from 0 to 1.
  */
@@ -8,6 +8,8 @@
 
 #include <math.h>
 #include <string.h>
+
+#define SHADED 0x100 /* marks an entry that is there, in a table of grey levels */
 
 struct display {
     const struct pixel_description *description;
@@ -187,7 +189,7 @@ static void range_narrow(const struct display *display, const uint8_t *cells, st
     for (size_t i = 0; i < layout->pixels; i++)
         seen[cell_at(cells, layout->cell_bytes, i)] = 1;
     for (size_t cell = 0; cell < count; cell++) {
-        int64_t value = stored_value(layout, cell);
+        int64_t value = seen[cell] ? stored_value(layout, cell) : 0;
         if (seen[cell] && !is_padding(display, value))
             range_add(display, range, (double)value);
     }
@@ -257,21 +259,27 @@ static void shade_wide(const struct display *display, const uint8_t *cells, uint
     }
 }
 
+/* The grey level of a cell of at most 16 bits, worked out when it first occurs: images have some thousand values. */
+static inline uint8_t shade_cell(const struct display *display, uint16_t *table, unsigned cell)
+{
+    if (!table[cell])
+        table[cell] = SHADED | shade(display, (double)stored_value(display->layout, cell));
+    return (uint8_t)table[cell];
+}
+
 static void shade_narrow(const struct display *display, const uint8_t *cells, uint8_t *lines)
 {
-    uint8_t table[65536];
+    uint16_t table[65536];
     size_t columns = display->description->columns, rows = display->description->rows;
-    size_t count = (size_t)1 << (8 * display->layout->cell_bytes);
-    for (size_t cell = 0; cell < count; cell++)
-        table[cell] = shade(display, (double)stored_value(display->layout, cell));
+    memset(table, 0, sizeof *table << (8 * display->layout->cell_bytes));
     for (size_t row = 0; row < rows; row++) {
         *lines++ = 0;
         if (display->layout->cell_bytes == 1)
             for (size_t column = 0; column < columns; column++)
-                *lines++ = table[*cells++];
+                *lines++ = shade_cell(display, table, *cells++);
         else
             for (size_t column = 0; column < columns; column++, cells += 2)
-                *lines++ = table[get_u16(cells)];
+                *lines++ = shade_cell(display, table, get_u16(cells));
     }
 }
 
@@ -280,5 +288,51 @@ struct error display_grey(const struct frame *frame, uint32_t number, uint8_t *l
     struct display display;
     TRY(prepare(&display, frame, number));
     (display.layout->cell_bytes <= 2 ? shade_narrow : shade_wide)(&display, frame->out->data, lines);
+    return NO_ERROR;
+}
+
+uint32_t shown_offset(const struct pixel_layout *layout)
+{
+    return layout->is_signed ? UINT32_C(1) << (layout->bits - 1) : 0;
+}
+
+void display_stored(const struct frame *frame, uint8_t *lines)
+{
+    const struct pixel_layout *layout = &frame->layout;
+    size_t columns = frame->description->columns;
+    uint32_t offset = shown_offset(layout);
+    for (size_t row = 0, i = 0; row < frame->description->rows; row++) {
+        *lines++ = 0;
+        for (size_t column = 0; column < columns; column++, i++) {
+            uint64_t cell = cell_at(frame->out->data, layout->cell_bytes, i);
+            uint32_t value = (uint32_t)stored_value(layout, cell) + offset;
+            *lines++ = (uint8_t)(value >> 8);
+            *lines++ = (uint8_t)value;
+        }
+    }
+}
+
+struct error pixel_shown(const struct pixel_description *description, uint32_t number, struct pixel_shown *shown)
+{
+    static const char *const names[] = {"LINEAR", "LINEAR_EXACT", "SIGMOID"}; /* as enum voi_function */
+    struct pixel_layout layout;
+    memset(shown, 0, sizeof *shown);
+    TRY(description_layout(description, &layout));
+    if (number >= layout.frames)
+        return error_make(ERROR_NOT_FOUND, "no frame %u: the image has %u", number + 1, layout.frames);
+    struct display display = {.description = description, .layout = &layout, .slope = 1};
+    choose(&display, number);
+    shown->offset = layout.bits <= 16 && !description->float_data ? shown_offset(&layout) : 0;
+    shown->slope = display.slope;
+    shown->intercept = display.intercept;
+    shown->modality_table = !description->float_data && lut_present(&description->modality);
+    if (!description->float_data && lut_present(&description->voi)) {
+        shown->by = PIXEL_SHOWN_BY_TABLE;
+    } else if (display.window) {
+        shown->by = PIXEL_SHOWN_BY_WINDOW;
+        shown->center = display.center;
+        shown->width = display.width;
+        shown->function = names[display.function];
+    }
     return NO_ERROR;
 }

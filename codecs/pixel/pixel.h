@@ -18,7 +18,7 @@ extern "C" {
 #define PIXEL_CAPTURE                                                                                                  \
     (UINT32_C(1) << 18)        /* what a reader that feeds a description has to capture: a look-up table has           \
                                   at most 65,536 entries of 16 bits; longer offset tables are done without */
-#define PIXEL_RENDER_VERSION 1 /* increased by any change that alters a rendered byte */
+#define PIXEL_RENDER_VERSION 2 /* increased by any change that alters a rendered byte */
 
 enum photometric {
     PHOTOMETRIC_UNKNOWN,
@@ -81,6 +81,27 @@ uint64_t pixel_png_size(const struct pixel_shape *shape);
  * own range without padding values; MONOCHROME1 inverted. Colour: palette, YBR converted. */
 struct error pixel_render_png(const struct pixel_description *description, const struct pixel_source *source,
                               uint32_t frame, struct buf *out);
+
+/* The 16-bit grey PNG of one frame, exactly pixel_png16_size() bytes, appended to `out`: stored values (PS3.5 8.1.1)
+ * plus struct pixel_shown's offset, neither rescaled nor windowed nor inverted. Of grey images with integers of at most
+ * 16 bits allocated. */
+bool pixel_can_render16(const struct syntax *syntax, const struct pixel_shape *shape);
+uint64_t pixel_png16_size(const struct pixel_shape *shape);
+struct error pixel_render_png16(const struct pixel_description *description, const struct pixel_source *source,
+                                uint32_t frame, struct buf *out);
+
+/* How a grey frame comes to be shown, and how to get from the 16-bit PNG back to units: (sample - offset) * slope +
+ * intercept, unless there is a modality look-up table. */
+struct pixel_shown {
+    uint32_t offset; /* 2^(Bits Stored - 1) where samples are signed, else 0 */
+    double slope, intercept;
+    bool modality_table;
+    enum { PIXEL_SHOWN_BY_RANGE, PIXEL_SHOWN_BY_WINDOW, PIXEL_SHOWN_BY_TABLE } by;
+    double center, width; /* of a window */
+    const char *function; /* VOI LUT Function of a window, a constant; else NULL */
+};
+struct error pixel_shown(const struct pixel_description *description, uint32_t frame, struct pixel_shown *shown);
+
 /* Decodes a frame to the values that two encodings of the same image share (unsigned or signed samples in RGB or
  * grey): for comparing variants. ERROR_UNSUPPORTED when this syntax has no decoder. */
 struct error pixel_canonical(const struct pixel_description *description, const struct pixel_source *source,

@@ -129,6 +129,11 @@ static void show(struct pixel_description *d, const struct syntax *syntax, struc
     if (err.code && out.size)
         abort();
     error_release(&err);
+    buf_clear(&out);
+    err = pixel_render_png16(d, &source, frame, &out);
+    if (!err.code && (!pixel_can_render16(syntax, &shape) || out.size != pixel_png16_size(&shape)))
+        abort();
+    error_release(&err);
     err = pixel_canonical(d, &source, frame, &out);
     error_release(&err);
     buf_release(&out);

@@ -1,6 +1,7 @@
-/* render FILE PREFIX [FRAME...]: shows a DICOM file through the public calls alone (meta_read, the data set reader, the
- * pixel calls): PREFIX.FRAME.png for each frame (1-based; without any the representative one). Prints rows, columns,
- * samples, frames. Status: 0 shown, 3 there is no PNG of such an image, 1 failed (the reason on stderr), 2 usage.
+/* render [--16 | --cells] FILE PREFIX [FRAME...]: shows a DICOM file through the public calls alone (meta_read, the data
+ * set reader, the pixel calls): PREFIX.FRAME.png for each frame (1-based; without any the representative one); with
+ * --16 it is the 16-bit PNG, with --cells what pixel_decode() gives. Prints rows, columns, samples, frames. Status: 0
+ * shown, 3 there is no PNG of such an image, 1 failed (the reason on stderr), 2 usage.
  */
 #include "codecs/dicom/dataset.h"
 #include "codecs/dicom/meta.h"
@@ -98,29 +99,49 @@ out:
     return err;
 }
 
-static struct error show(struct image *image, uint32_t frame, const char *prefix)
+typedef struct error (*render_call)(const struct pixel_description *, const struct pixel_source *, uint32_t,
+                                    struct buf *);
+
+static uint64_t any_size(const struct pixel_shape *shape)
+{
+    (void)shape;
+    return 0;
+}
+
+static const struct mode {
+    const char *option;
+    bool (*can)(const struct syntax *syntax, const struct pixel_shape *shape);
+    render_call render;
+    uint64_t (*size)(const struct pixel_shape *shape); /* that is promised; 0: none */
+} modes[] = {
+    {"--png", pixel_can_render, pixel_render_png, pixel_png_size},
+    {"--16", pixel_can_render16, pixel_render_png16, pixel_png16_size},
+    {"--cells", pixel_can_render, pixel_decode, any_size},
+};
+
+static struct error show(struct image *image, const struct mode *mode, uint32_t frame, const char *prefix)
 {
     struct error err;
     struct pixel_source source = {.read = read_pixels, .context = image, .length = image->end - image->begin};
     struct pixel_shape shape;
-    struct buf png;
+    struct buf out;
     char path[4096];
-    buf_init(&png);
+    buf_init(&out);
     pixel_description_shape(image->description, &shape);
-    CHECK(pixel_render_png(image->description, &source, frame, &png));
-    if (png.size != pixel_png_size(&shape)) {
-        err = error_make(ERROR_BROKEN, "a PNG of %zu bytes, %llu were promised", png.size,
-                         (unsigned long long)pixel_png_size(&shape));
+    CHECK(mode->render(image->description, &source, frame, &out));
+    if (mode->size(&shape) && out.size != mode->size(&shape)) {
+        err = error_make(ERROR_BROKEN, "a PNG of %zu bytes, %llu were promised", out.size,
+                         (unsigned long long)mode->size(&shape));
         goto out;
     }
     snprintf(path, sizeof path, "%s.%u.png", prefix, frame + 1);
     FILE *file = fopen(path, "wb");
-    if (!file || fwrite(png.data, 1, png.size, file) != png.size)
+    if (!file || fwrite(out.data, 1, out.size, file) != out.size)
         err = error_make(ERROR_FULL, "%s is not written", path);
     if (file && fclose(file) != 0 && !err.code)
         err = error_make(ERROR_FULL, "%s is not written", path);
 out:
-    buf_release(&png);
+    buf_release(&out);
     return err;
 }
 
@@ -152,21 +173,29 @@ int main(int argc, char **argv)
     struct image image = {0};
     struct pixel_shape shape;
     const struct syntax *syntax = syntax_by_code(0);
+    const struct mode *mode = &modes[0];
     int status = 1;
+    for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(argv[1], modes[i].option) == 0) {
+            mode = &modes[i];
+            argc--;
+            argv++;
+            break;
+        }
     if (argc < 3)
         return 2;
     buf_init(&image.dataset);
     CHECK(prepare(&image, argv[1], &syntax));
     pixel_description_shape(image.description, &shape);
     printf("%u %u %u %u\n", shape.rows, shape.columns, shape.samples, shape.frames);
-    if (!shape.bits_allocated || !pixel_can_render(syntax, &shape)) {
+    if (!shape.bits_allocated || !mode->can(syntax, &shape)) {
         status = 3;
         goto out;
     }
     if (argc == 3)
-        CHECK(show(&image, shape.representative, argv[2]));
+        CHECK(show(&image, mode, shape.representative, argv[2]));
     for (int i = 3; i < argc; i++)
-        CHECK(show(&image, (uint32_t)strtoul(argv[i], NULL, 10) - 1, argv[2]));
+        CHECK(show(&image, mode, (uint32_t)strtoul(argv[i], NULL, 10) - 1, argv[2]));
     status = 0;
 out:
     if (err.code)

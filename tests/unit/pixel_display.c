@@ -304,8 +304,65 @@ static void rgb_of_16_bits_is_scaled(void)
     image_free(&image);
 }
 
+static struct error render16(struct image *image)
+{
+    struct pixel_source source = image_source(image);
+    buf_clear(&image->out);
+    return pixel_render_png16(image->description, &source, 0, &image->out);
+}
+
+/* Signed samples of 12 bits below an overlay bit, with a window and a rescale that the 16-bit PNG ignores. */
+static void png16_holds_stored_values(void)
+{
+    struct image image;
+    struct pixel_shape shape;
+    struct pixel_shown shown;
+    static const uint8_t cells[] = {0x00, 0x08, 0xff, 0x1f, 0x01, 0x00, 0xff, 0x07}; /* -2048, -1, 1, 2047 */
+    image_new(&image, "1.2.840.10008.1.2.1", 2, 2, 1, "MONOCHROME1", 16);
+    image_us(&image, 0x00280101, 12);
+    image_us(&image, 0x00280102, 11);
+    image_us(&image, 0x00280103, 1);
+    image_text(&image, 0x00281052, "DS", "-1024");
+    image_text(&image, 0x00281053, "DS", "2");
+    window(&image, "40", "400", "SIGMOID");
+    image_native(&image, "OW", false, cells, sizeof cells);
+    pixel_description_shape(image.description, &shape);
+    EXPECT(pixel_can_render16(syntax_by_uid("1.2.840.10008.1.2.1"), &shape));
+    EXPECT_OK(render16(&image));
+    EXPECT(image.out.size == pixel_png16_size(&shape) && image.out.data[24] == 16 && image.out.data[25] == 0);
+    static const uint8_t lines[] = {0, 0x00, 0x00, 0x07, 0xff, 0, 0x08, 0x01, 0x0f, 0xff};
+    EXPECT(memcmp(image.out.data + 48, lines, sizeof lines) == 0);
+    EXPECT_OK(pixel_shown(image.description, 0, &shown));
+    EXPECT(shown.offset == 2048 && shown.slope == 2 && shown.intercept == -1024 && !shown.modality_table);
+    EXPECT(shown.by == PIXEL_SHOWN_BY_WINDOW && shown.center == 40 && shown.width == 400);
+    EXPECT_TEXT(shown.function, "SIGMOID");
+    image_free(&image);
+}
+
+static void png16_is_of_grey_images_alone(void)
+{
+    const struct syntax *native = syntax_by_uid("1.2.840.10008.1.2.1");
+    struct pixel_shape shape = {.rows = 4, .columns = 4, .samples = 1, .bits_allocated = 16, .frames = 1};
+    EXPECT(pixel_can_render16(native, &shape));
+    shape.photometric = PHOTOMETRIC_PALETTE;
+    EXPECT(!pixel_can_render16(native, &shape));
+    shape.photometric = PHOTOMETRIC_MONOCHROME2;
+    shape.bits_allocated = 32;
+    EXPECT(!pixel_can_render16(native, &shape));
+    shape.bits_allocated = 8;
+    shape.samples = 3;
+    EXPECT(!pixel_can_render16(native, &shape));
+    struct image image;
+    image_new(&image, "1.2.840.10008.1.2.1", 1, 1, 3, "RGB", 8);
+    image_native(&image, "OB", false, "rgb", 3);
+    EXPECT_ERROR(render16(&image), ERROR_UNSUPPORTED);
+    image_free(&image);
+}
+
 int main(void)
 {
+    RUN(png16_holds_stored_values);
+    RUN(png16_is_of_grey_images_alone);
     RUN(window_linear);
     RUN(window_exact_sigmoid_and_step);
     RUN(rescale_comes_before_the_window);
