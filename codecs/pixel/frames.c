@@ -62,15 +62,8 @@ static unsigned swap_unit(const struct frame *frame)
 static struct error read_native(struct frame *frame, const struct pixel_source *source, uint32_t number)
 {
     const struct pixel_layout *layout = &frame->layout;
-    const struct pixel_description *d = frame->description;
     uint64_t cells = layout->cells;
-    /* Uncompressed 4:2:2 holds four samples for two pixels; some writers label what holds all six. */
-    bool is_422 = d->samples == 3 &&
-                  (d->photometric == PHOTOMETRIC_YBR_FULL_422 || d->photometric == PHOTOMETRIC_YBR_PARTIAL_422);
-    if (is_422 && source->length < (uint64_t)layout->decoded_size * layout->frames) {
-        if (d->columns % 2 || layout->cell_bits != layout->cell_bytes * 8)
-            return error_make(ERROR_MALFORMED, "4:2:2 samples with %u columns of %u bits", d->columns,
-                              layout->cell_bits);
+    if (native_is_422(frame, source->length, layout->frames)) {
         frame->subsampled = true;
         cells = (uint64_t)layout->pixels * 2;
     }

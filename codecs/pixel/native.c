@@ -80,6 +80,23 @@ static struct error room(struct frame *frame, uint8_t **to)
     return NO_ERROR;
 }
 
+bool native_is_422(const struct frame *frame, uint64_t bytes, uint64_t frames)
+{
+    const struct pixel_description *d = frame->description;
+    return d->samples == 3 &&
+           (d->photometric == PHOTOMETRIC_YBR_FULL_422 || d->photometric == PHOTOMETRIC_YBR_PARTIAL_422) &&
+           bytes < (uint64_t)frame->layout.decoded_size * frames;
+}
+
+static struct error check_422(const struct frame *frame)
+{
+    const struct pixel_layout *layout = &frame->layout;
+    if (frame->description->columns % 2 || layout->cell_bits != layout->cell_bytes * 8)
+        return error_make(ERROR_MALFORMED, "4:2:2 samples with %u columns of %u bits", frame->description->columns,
+                          layout->cell_bits);
+    return NO_ERROR;
+}
+
 struct error native_decode(struct frame *frame)
 {
     const struct pixel_layout *layout = &frame->layout;
@@ -87,6 +104,10 @@ struct error native_decode(struct frame *frame)
     unsigned bytes = layout->cell_bytes;
     bool planes = frame->description->planar == 1 && frame->description->samples > 1;
     uint8_t *to;
+    if (frame->description->encapsulated)
+        frame->subsampled = native_is_422(frame, raw->size, 1);
+    if (frame->subsampled)
+        TRY(check_422(frame));
     size_t cells = frame->subsampled ? layout->pixels * 2 : layout->cells;
     uint64_t need = ((uint64_t)frame->first_bit + (uint64_t)cells * layout->cell_bits + 7) / 8;
     if (raw->size < need)
@@ -130,7 +151,7 @@ struct error deflated_decode(struct frame *frame)
     int status = inflate(&stream, Z_FINISH);
     inflated.size = size - stream.avail_out;
     inflateEnd(&stream);
-    if (stream.avail_out) {
+    if (stream.avail_out && !(status == Z_STREAM_END && native_is_422(frame, inflated.size, 1))) {
         err = error_make(ERROR_MALFORMED, "the deflated frame lacks %u bytes%s%s", stream.avail_out,
                          status == Z_DATA_ERROR ? ": " : "", status == Z_DATA_ERROR && stream.msg ? stream.msg : "");
         goto out;
