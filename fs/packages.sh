@@ -8,7 +8,8 @@ packages_build="gcc g++ libc6-dev cmake ninja-build pkgconf libfuse3-dev liblmdb
 # To run: fusermount3 and mount.fuse, the time zones, and DCMTK's senders to send something.
 packages_run="fuse3 mount tzdata dcmtk"
 # To test: other DICOM implementations, what backs up and reads trees, and what checks pages and scripts.
-packages_test="python3 python3-pydicom python3-numpy python3-xxhash python3-zstandard libgdcm-tools rsync mandoc shellcheck"
+packages_test="python3 python3-pydicom python3-numpy python3-xxhash python3-zstandard libgdcm-tools libopenjp2-tools
+    openjph-tools libjxl-tools libjpeg-turbo-progs rsync mandoc shellcheck"
 
 # need_packages NAME... installs those that are not there. Where that cannot be done it names them and ends the script.
 # PACSFS_PACKAGES=installed says that they are there under other names (another distribution).

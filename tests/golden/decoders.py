@@ -1,4 +1,5 @@
-"""Frames decoded by other programs than ours: DCMTK's dcmdjpeg and dcmdjpls, OpenJPEG's opj_decompress, libjxl's djxl.
+"""Frames decoded by other programs than ours: DCMTK's dcmdjpeg and dcmdjpls, OpenJPEG's opj_decompress, libjxl's djxl,
+libjpeg-turbo's djpeg.
 
     cells(syntax, data, ds) -> rows x columns x samples as they stand in the stream, or None: nobody here reads it
 
@@ -14,6 +15,7 @@ import pydicom
 PS3 = "1.2.840.10008.1.2"
 JPEG_LOSSLESS = {PS3 + ".4.57", PS3 + ".4.70"}
 JPEG_LOSSY = {PS3 + ".4.%d" % n for n in (50, 51, 52, 53, 54, 55, 56)}
+JPEG_ARITHMETIC = {PS3 + ".4.%d" % n for n in (52, 54, 56)}
 JPEG_LS = {PS3 + ".4.80", PS3 + ".4.81"}
 JPEG_2000 = {PS3 + ".4.%d" % n for n in (90, 91, 92, 93, 201, 202, 203)}
 JPEG_XL = {PS3 + ".4.%d" % n for n in (110, 111, 112)}
@@ -83,13 +85,27 @@ def read_pnm(path):
 
 
 def by_libjxl(_syntax, data, ds, folder):
+    """djxl 0.7 writes samples of more than 8 bits scaled to 65,535, whatever its header says."""
     stream, out = os.path.join(folder, "frame.jxl"), os.path.join(folder, "frame.ppm")
     with open(stream, "wb") as file:
         file.write(data)
-    return read_pnm(out) if run(["djxl", stream, out], out) else None
+    if not run(["djxl", stream, out], out):
+        return None
+    values = read_pnm(out)
+    most = (1 << ds.BitsStored) - 1
+    return values if most <= 255 else (values.astype(numpy.uint64) * most + 32767) // 65535
 
 
-DECODERS = ((JPEG_LOSSLESS | JPEG_LOSSY | JPEG_LS, by_dcmtk), (JPEG_2000, by_openjpeg), (JPEG_XL, by_libjxl))
+def by_turbo(_syntax, data, ds, folder):
+    """djpeg reads what is arithmetic-coded; colours it would convert."""
+    stream, out = os.path.join(folder, "frame.jpg"), os.path.join(folder, "frame.pgm")
+    with open(stream, "wb") as file:
+        file.write(data)
+    grey = ds.get("SamplesPerPixel", 1) == 1
+    return read_pnm(out) if grey and run(["djpeg", "-pnm", "-outfile", out, stream], out) else None
+
+
+DECODERS = ((JPEG_ARITHMETIC, by_turbo), (JPEG_LOSSLESS | JPEG_LOSSY | JPEG_LS, by_dcmtk), (JPEG_2000, by_openjpeg), (JPEG_XL, by_libjxl))
 CODED = frozenset().union(*(syntaxes for syntaxes, _ in DECODERS))
 
 
