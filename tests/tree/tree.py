@@ -138,8 +138,10 @@ class Mount:
             time.sleep(0.01)
 
     def serves(self):
-        """Also where a dead one was mounted before: that is a mount too."""
+        """Also where a dead one was mounted before: that is a mount too, and only statvfs is never answered by what the
+        kernel has kept of it."""
         try:
+            os.statvfs(self.path)
             return os.path.ismount(self.path) and bool(os.listdir(self.path))
         except OSError:
             return False
