@@ -1,4 +1,5 @@
-/* What lives here: the one archive, the list of what was sent, the checks. `sent_lock` guards that list. */
+/* What lives here: the one archive, the list of what was sent, the checks. `sent_lock` guards that list
+ * and, while senders run, the counting of checks. */
 #include "world.h"
 
 #include "archive_case.h"
@@ -187,9 +188,11 @@ bool world_send(const struct image *image)
     struct error err =
         archive_send_bytes(&b, &bytes, BUILDER_EXPLICIT, image->stranger ? "NOBODY" : "CT1", !image->stranger, &result);
     bool kept = !err.code, new = result.verdict != INGEST_DUPLICATE &&result.verdict != INGEST_HEALED;
-    EXPECT(kept || err.code == ERROR_BROKEN || err.code == ERROR_FULL || err.code == ERROR_RETRY);
     note(&bytes, kept, new, result.id, began);
+    pthread_mutex_lock(&sent_lock);
+    EXPECT(kept || err.code == ERROR_BROKEN || err.code == ERROR_FULL || err.code == ERROR_RETRY);
     excused(&err, "send");
+    pthread_mutex_unlock(&sent_lock);
     builder_release(&b);
     buf_release(&bytes);
     return kept;
