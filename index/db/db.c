@@ -2,6 +2,8 @@
  * renew cost a tenth of begin); `lock` guards that list. Cursors are made once a transaction and table. */
 #include "index/db/db.h"
 
+#include "codecs/chunk/chunk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +20,9 @@
 #include <unistd.h>
 
 #define IDLE_MAX 16
+#define PROOF 4        /* bytes behind each value */
+#define PAGE_HEADER 16 /* of LMDB's pages: u64 number, u16, u16 flags, u32 pages */
+#define PAGE_OVERFLOW 4
 
 static const struct {
     const char *name;
@@ -57,6 +62,8 @@ struct db {
     pthread_mutex_t lock;
     struct db_txn *idle;
     unsigned idle_count;
+    size_t page;
+    bool page_is_systems; /* pages lie where the system's do */
 };
 
 /* A full disk shows as EIO from the commit's write: ask before calling it that. */
@@ -217,6 +224,8 @@ struct error db_open(struct db **out, const char *folder, bool write, bool creat
         goto out;
     }
     CHECK(check_whole(db));
+    db->page = db_page_size(db);
+    db->page_is_systems = db->page == (size_t)sysconf(_SC_PAGESIZE);
     CHECK(mark_in_use(db));
     if (write)
         set_modes(db);
@@ -404,22 +413,75 @@ static struct slice slice_of(MDB_val v)
     return (struct slice){v.mv_data, v.mv_size};
 }
 
+/* ---- rows and their proof ---- */
+
+static uint32_t proof(enum table table, const MDB_val *key, const void *value, size_t size)
+{
+    return (uint32_t)checksum64(value, size, checksum64(key->mv_data, key->mv_size, (uint64_t)table));
+}
+
+/* Whether the bytes lie in one page, or in as many as an overflow page says that it has: lengths in pages are not
+ * proven by anything, and what they lead to may be no memory. Pages that a writer has changed lie elsewhere. */
+static bool lies_in_pages(const struct db_txn *t, const MDB_val *v)
+{
+    size_t page = t->db->page, at = (uintptr_t)v->mv_data % page;
+    const uint8_t *start = (const uint8_t *)v->mv_data - at;
+    if (t->write || !t->db->page_is_systems || at + v->mv_size <= page)
+        return true;
+    return at == PAGE_HEADER && (get_u16(start + 10) & PAGE_OVERFLOW) &&
+           (uint64_t)get_u32(start + 12) * page >= PAGE_HEADER + v->mv_size;
+}
+
+/* The value without its proof, if that holds. */
+static bool take(const struct db_txn *t, enum table table, MDB_val k, MDB_val v, struct slice *value, struct error *err)
+{
+    *value = slice_of(v);
+    if (v.mv_size >= PROOF && k.mv_size <= DB_KEY_MAX && lies_in_pages(t, &k) && lies_in_pages(t, &v)) {
+        value->size -= PROOF;
+        if (get_u32(value->data + value->size) == proof(table, &k, value->data, value->size))
+            return true;
+    }
+    if (!err->code)
+        *err = error_make(ERROR_DAMAGED, "%s: a row of table %s is damaged; make it anew with 'pacsctl rebuild'",
+                          t->db->path, tables[table].name);
+    return false;
+}
+
 bool db_get(struct db_txn *t, enum table table, const void *key, size_t size, struct slice *value, struct error *err)
 {
     MDB_val k = val(key, size), v;
     int code = mdb_get(t->txn, t->db->dbi[table], &k, &v);
-    if (!code)
-        *value = slice_of(v);
-    else if (code != MDB_NOTFOUND && !err->code)
+    if (code && code != MDB_NOTFOUND && !err->code)
         *err = failure(t->db, code, "cannot read");
-    return !code;
+    return !code && take(t, table, k, v, value, err);
+}
+
+static int put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value, size_t value_size,
+               unsigned flags)
+{
+    MDB_val k = val(key, size), v = {value_size + PROOF, NULL};
+    uint32_t sum = proof(table, &k, value, value_size);
+    if (tables[table].flags & MDB_DUPSORT) { /* LMDB reserves no room in these */
+        uint8_t both[8 + PROOF];
+        if (value_size != 8)
+            return EINVAL;
+        memcpy(both, value, 8);
+        put_u32(both + 8, sum);
+        v.mv_data = both;
+        return mdb_put(t->txn, t->db->dbi[table], &k, &v, flags);
+    }
+    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, flags | MDB_RESERVE);
+    if (!code) {
+        memcpy(v.mv_data, value, value_size);
+        put_u32((uint8_t *)v.mv_data + value_size, sum);
+    }
+    return code;
 }
 
 struct error db_put(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
                     size_t value_size)
 {
-    MDB_val k = val(key, size), v = val(value, value_size);
-    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, 0);
+    int code = put(t, table, key, size, value, value_size, 0);
     if (code == MDB_KEYEXIST && (tables[table].flags & MDB_DUPSORT))
         code = 0;
     return code ? failure(t->db, code, "cannot write") : NO_ERROR;
@@ -428,8 +490,7 @@ struct error db_put(struct db_txn *t, enum table table, const void *key, size_t 
 struct error db_append(struct db_txn *t, enum table table, const void *key, size_t size, const void *value,
                        size_t value_size)
 {
-    MDB_val k = val(key, size), v = val(value, value_size);
-    int code = mdb_put(t->txn, t->db->dbi[table], &k, &v, MDB_APPEND);
+    int code = put(t, table, key, size, value, value_size, MDB_APPEND);
     if (code == MDB_KEYEXIST)
         return db_put(t, table, key, size, value, value_size);
     return code ? failure(t->db, code, "cannot write") : NO_ERROR;
@@ -466,18 +527,16 @@ bool db_seek(struct db_txn *t, enum table table, const void *key, size_t size, s
     if (!move(t, table, &k, &v, size ? MDB_SET_RANGE : MDB_FIRST, err))
         return false;
     *found = slice_of(k);
-    *value = slice_of(v);
-    return true;
+    return take(t, table, k, v, value, err);
 }
 
 bool db_seek_value(struct db_txn *t, enum table table, const void *key, size_t size, const uint8_t least[8],
                    struct slice *value, struct error *err)
 {
-    MDB_val k = val(key, size), v = val(least, 8);
-    if (!move(t, table, &k, &v, MDB_GET_BOTH_RANGE, err))
-        return false;
-    *value = slice_of(v);
-    return true;
+    uint8_t from[8 + PROOF] = {0};
+    memcpy(from, least, 8);
+    MDB_val k = val(key, size), v = val(from, sizeof from);
+    return move(t, table, &k, &v, MDB_GET_BOTH_RANGE, err) && take(t, table, k, v, value, err);
 }
 
 bool db_last(struct db_txn *t, enum table table, struct slice *found, struct slice *value, struct error *err)
@@ -486,8 +545,54 @@ bool db_last(struct db_txn *t, enum table table, struct slice *found, struct sli
     if (!move(t, table, &k, &v, MDB_LAST, err))
         return false;
     *found = slice_of(k);
-    *value = slice_of(v);
-    return true;
+    return take(t, table, k, v, value, err);
+}
+
+/* One row as the walk over all of them met it: its proof, and that it is found from the root. */
+static struct error check_row(struct db_txn *t, enum table table, MDB_cursor *again, MDB_val k, MDB_val v)
+{
+    struct error err = NO_ERROR;
+    struct slice value;
+    MDB_val found = v;
+    if (!take(t, table, k, v, &value, &err))
+        return err;
+    int code = mdb_cursor_get(again, &k, &found, tables[table].flags & MDB_DUPSORT ? MDB_GET_BOTH : MDB_SET);
+    if (code || found.mv_size != v.mv_size || memcmp(found.mv_data, v.mv_data, v.mv_size) != 0)
+        return error_make(ERROR_DAMAGED,
+                          "%s: a row of table %s is not found by its key; make it anew with 'pacsctl "
+                          "rebuild'",
+                          t->db->path, tables[table].name);
+    return NO_ERROR;
+}
+
+struct error db_check(struct db_txn *t, enum table table)
+{
+    struct error err = NO_ERROR;
+    MDB_cursor *walk = NULL, *again = NULL;
+    MDB_val k, v;
+    uint64_t count = 0, entries = db_entries(t, table);
+    int code = mdb_cursor_open(t->txn, t->db->dbi[table], &walk);
+    if (!code)
+        code = mdb_cursor_open(t->txn, t->db->dbi[table], &again);
+    if (!code)
+        code = mdb_cursor_get(walk, &k, &v, MDB_FIRST);
+    for (; !code && count < entries; count++) {
+        CHECK(check_row(t, table, again, k, v));
+        code = mdb_cursor_get(walk, &k, &v, MDB_NEXT);
+    }
+    if (code && code != MDB_NOTFOUND)
+        err = failure(t->db, code, "cannot read");
+    else if (count != entries || !code)
+        err = error_make(ERROR_DAMAGED,
+                         "%s: table %s has not the %llu rows that it counts; make it anew with 'pacsctl "
+                         "rebuild'",
+                         t->db->path, tables[table].name, (unsigned long long)entries);
+out:
+    if (walk)
+        mdb_cursor_close(walk);
+    if (again)
+        mdb_cursor_close(again);
+    return err;
 }
 
 uint64_t db_entries(struct db_txn *t, enum table table)

@@ -3,6 +3,8 @@
  * What a table's keys and values mean stands in the file of that table (object.c, instance.c, name.c ...) and in
  * pacs-index(5). Keys are at most DB_KEY_MAX bytes, numbers in keys are big-endian, so that order is numeric. Values
  * that db_get returns point into the transaction (a writer's: until its next change).
+ * Behind each value stand 4 bytes that prove it, its key and its table (LMDB has no checksums): a row that was damaged
+ * on the disk is ERROR_DAMAGED, not another row. Whoever gets a value does not see them.
  * The environment is opened NOSYNC (checkpoint.c makes it durable), without WRITEMAP (a full disk would be SIGBUS),
  * NOTLS (a read transaction may move between threads), with a map of DB_MAP_BYTES and DB_READERS_MAX everywhere.
  */
@@ -89,5 +91,7 @@ bool db_seek_value(struct db_txn *txn, enum table table, const void *key, size_t
 /* The entry with the greatest key. */
 bool db_last(struct db_txn *txn, enum table table, struct slice *found, struct slice *value, struct error *err);
 uint64_t db_entries(struct db_txn *txn, enum table table);
+/* Reads a whole table: every row holds, is found by its key, and none is missing. ERROR_DAMAGED. */
+struct error db_check(struct db_txn *txn, enum table table);
 
 #endif

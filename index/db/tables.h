@@ -19,7 +19,7 @@ struct meta_row {
     uint64_t instances, bytes; /* shown */
     uint64_t duplicates;
 };
-#define INDEX_FORMAT 2
+#define INDEX_FORMAT 3
 struct error meta_row_get(struct db_txn *txn, struct meta_row *row);
 struct error meta_row_put(struct db_txn *txn, const struct meta_row *row);
 
