@@ -416,8 +416,9 @@ static inline void damage_check_verify(const struct harm *h)
 
 /* ---- children ---- */
 
-/* Runs `body(context)` in a child: false when it failed, crashed or did not end; `again` says how to repeat it. */
-static inline bool damage_child(void (*body)(void *), void *context, const char *again)
+/* Runs `body(context)` in a child: its exit status, -1 when it crashed or did not end. Those of 0 and from 64 on are
+ * the caller's to judge; the others are failures, and `again` says how to repeat them. */
+static inline int damage_child_status(void (*body)(void *), void *context, const char *again)
 {
     int status = 0;
     fflush(NULL);
@@ -430,13 +431,19 @@ static inline bool damage_child(void (*body)(void *), void *context, const char 
         fflush(NULL);
         _exit(check_failures != 0);
     }
-    bool ended = child > 0 && waitpid(child, &status, 0) == child;
-    bool good = ended && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool ended = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
+    int result = ended ? WEXITSTATUS(status) : -1;
+    bool good = result == 0 || result >= 64;
     EXPECT(good);
     if (!good)
         fprintf(stderr, "%s %d; again: %s %s\n", WIFSIGNALED(status) ? "signal" : "status",
-                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), damage_program, again);
-    return good;
+                WIFSIGNALED(status) ? WTERMSIG(status) : result, damage_program, again);
+    return result;
+}
+
+static inline bool damage_child(void (*body)(void *), void *context, const char *again)
+{
+    return damage_child_status(body, context, again) == 0;
 }
 
 /* All regular files of a folder into another, which is made. */
