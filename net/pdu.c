@@ -98,9 +98,11 @@ static struct error check_abstract_syntax(const struct item *item, struct reques
     return check_text(item, request);
 }
 
+/* One that is empty, for DCMTK also one that begins with a NUL, is none: it fails to answer with it, and leaks. */
 static struct error check_transfer_syntax(const struct item *item, struct request *request)
 {
-    if (++request->transfer_syntaxes > PDU_SYNTAXES_MAX)
+    bool empty = item->size == 0 || item->value[0] == 0;
+    if (empty || ++request->transfer_syntaxes > PDU_SYNTAXES_MAX)
         *item->bytes = UNUSED;
     return check_text(item, request);
 }

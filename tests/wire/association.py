@@ -253,6 +253,17 @@ def case_preference_of_transfer_syntaxes():
                 assert a.accepted[number] == (0, wanted), (number, a.accepted[number])
 
 
+def case_empty_transfer_syntaxes_are_not_offered():
+    with Daemon() as pacsd:
+        for empty in ("", "\0", "\x001.2.3"):
+            with pacsd.connect(contexts={1: (CT, [empty, EXPLICIT])}) as a:
+                assert a.accepted[1] == (0, EXPLICIT), a.accepted
+                a.release()
+            with pacsd.connect(contexts={1: (CT, [empty])}) as a:
+                assert a.answer == 7, f"PDU type {a.answer} instead of A-ABORT"
+        assert pacsd.echo()[0] == 0
+
+
 def case_abstract_syntaxes():
     find, private, later = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.826.0.1.9999.2", "1.2.840.10008.5.1.4.1.1.999"
     contexts = {1: (CT, [EXPLICIT]), 3: (find, [EXPLICIT]), 5: (private, [EXPLICIT]), 7: (later, [EXPLICIT]),
