@@ -182,7 +182,7 @@ class Big:
     def __init__(self, size, uid="1.2.3.4.5", encapsulated=False):
         self.uid, self.encapsulated = uid, encapsulated
         self.frames = size // self.FRAME if encapsulated else min(size, (1 << 32) - 2) // self.FRAME
-        self.syntax = "1.2.840.10008.1.2.4.90" if encapsulated else daemon.EXPLICIT
+        self.syntax = "1.2.840.10008.1.2.4.102" if encapsulated else daemon.EXPLICIT
         ramp = b"".join(struct.pack("<H", (i * 7) & 0xFFF) for i in range(self.SIDE)) * self.SIDE
         self.tail = ramp[self.SIDE * 2:]
 
