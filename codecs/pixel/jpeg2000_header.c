@@ -133,7 +133,7 @@ static void weigh(const struct jpeg2000_header *h, const struct coding *coding, 
 
 static struct error judge(struct jpeg2000_header *h, unsigned marker, const uint8_t *body, size_t size)
 {
-    struct coding coding;
+    struct coding coding = {0};
     size_t name = h->components < 257 ? 1 : 2; /* a COC names its component */
     unsigned style = marker == MARKER_COD ? 0u : (unsigned)name;
     size_t skip = marker == MARKER_COD ? 5 : name + 1;
