@@ -38,7 +38,7 @@ struct connection {
     uint64_t number;
     struct sockaddr_storage socket_address;
     char address[SOCKET_TEXT_MAX];
-    uint8_t slot;            /* of the address, see slot_of() */
+    uint8_t slot;            /* of the address, see socket_slot() */
     const struct peer *peer; /* of `config`; NULL: a stranger, or not known yet */
     bool established;        /* counted as an association */
     bool evicted;            /* shut down to make room, and not counted any more */
@@ -151,22 +151,13 @@ static bool negotiates(const struct connection *c)
     return !c->established && !c->evicted && !c->done;
 }
 
-/* Addresses are counted by a byte of their hash (FNV-1a): two that share it are taken for one. */
-static uint8_t slot_of(const char *address)
-{
-    uint32_t hash = 2166136261;
-    for (; *address; address++)
-        hash = (hash ^ (uint8_t)*address) * 16777619;
-    return (uint8_t)(hash >> 24 ^ hash);
-}
-
 /* Where there is no room for a newcomer, the oldest connection that still negotiates has to go, of the address that has
  * most of them: who opens hundreds and says nothing pushes out his own. False: nobody negotiates. `*evicted` is its
  * address. */
 static bool make_room(struct listener *listener, char evicted[SOCKET_TEXT_MAX])
 {
     struct connection *oldest = NULL;
-    unsigned counts[256] = {0}, most = 0;
+    unsigned counts[SOCKET_SLOTS] = {0}, most = 0;
     for (struct connection *c = listener->connections; c; c = c->next)
         counts[c->slot] += negotiates(c);
     for (struct connection *c = listener->connections; c; c = c->next) {
@@ -199,7 +190,7 @@ static void connection_new(struct listener *listener, int fd, const struct socka
     self->fd = fd;
     self->socket_address = *address;
     socket_address_text((const struct sockaddr *)address, self->address);
-    self->slot = slot_of(self->address);
+    self->slot = socket_slot(self->address);
     pthread_mutex_lock(&listener->mutex);
     self->config = config_get(listener->config);
     self->number = ++listener->last_number;

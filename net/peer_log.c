@@ -2,6 +2,8 @@
  * write is bounded, however many addresses they have. `lock` guards the slots. */
 #include "net/peer_log.h"
 
+#include "net/socket.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,7 +11,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SLOTS 256
 #define LINE_MAX_BYTES 2048 /* log_line() takes no more */
 
 struct peer_log {
@@ -17,7 +18,7 @@ struct peer_log {
     struct {
         int64_t full_ms; /* when the budget will be whole again, if nothing more is written */
         uint64_t left_out;
-    } slots[SLOTS];
+    } slots[SOCKET_SLOTS];
 };
 
 struct error peer_log_new(struct peer_log **out)
@@ -38,20 +39,11 @@ void peer_log_free(struct peer_log *log)
     free(log);
 }
 
-/* FNV-1a. */
-static size_t slot_of(const char *address)
-{
-    uint32_t hash = 2166136261;
-    for (; *address; address++)
-        hash = (hash ^ (uint8_t)*address) * 16777619;
-    return hash % SLOTS;
-}
-
 /* Whether there is a line left for the address; `*left_out`: how many went before it that had none. */
 static bool take(struct peer_log *log, const char *address, uint64_t *left_out)
 {
     struct timespec now;
-    size_t slot = slot_of(address);
+    size_t slot = socket_slot(address);
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     pthread_mutex_lock(&log->lock);

@@ -131,3 +131,11 @@ bool socket_is_loopback(int fd)
         return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)(void *)&storage)->sin6_addr);
     return (ntohl(((struct sockaddr_in *)(void *)&storage)->sin_addr.s_addr) >> 24) == 127;
 }
+
+uint8_t socket_slot(const char *address)
+{
+    uint32_t hash = 2166136261; /* FNV-1a */
+    for (; *address; address++)
+        hash = (hash ^ (uint8_t)*address) * 16777619;
+    return (uint8_t)(hash >> 24 ^ hash);
+}

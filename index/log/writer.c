@@ -415,64 +415,6 @@ static void *writer_thread(void *argument)
     return NULL;
 }
 
-/* E2: a seal that a killed process left may stand in the page cache alone. */
-static void prove_seal(struct writer *w, uint64_t number, uint8_t sha256[32])
-{
-    struct seal seal;
-    if (!number || number <= w->sealed_to)
-        return;
-    struct error err = packs_settle(w->pacs->packs, number);
-    if (!err.code)
-        err = seal_read(w->pacs->packs, number, &seal);
-    if (err.code)
-        memset(sha256, 0, 32);
-    else
-        memcpy(sha256, seal.sha256, 32);
-    log_error(LOG_LEVEL_WARNING, COMPONENT, &err);
-}
-
-/* Seals every pack that has a successor and no seal, oldest first: each seal holds the one before. */
-static void seal_packs(struct writer *w)
-{
-    struct pack_info *list;
-    size_t count;
-    uint8_t previous[32] = {0};
-    uint64_t previous_pack = 0;
-    struct seal seal;
-    struct error err = packs_list(w->pacs->packs, &list, &count);
-    if (err.code) {
-        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!list[i].valid || !list[i].end)
-            continue;
-        err = seal_read(w->pacs->packs, list[i].header.number, &seal);
-        if (err.code == ERROR_NOT_FOUND) {
-            error_release(&err);
-            prove_seal(w, previous_pack, previous);
-            err =
-                seal_pack(w->pacs->packs, list[i].header.number, list[i].end, previous, w->pacs->io, &w->stop_sealing);
-            if (!err.code) {
-                w->sealed_to = list[i].header.number;
-                err = seal_read(w->pacs->packs, list[i].header.number, &seal);
-            }
-        }
-        if (w->stop_sealing) {
-            error_release(&err);
-            break;
-        }
-        previous_pack = err.code ? 0 : list[i].header.number;
-        if (err.code) {
-            memset(previous, 0, sizeof previous);
-            log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
-        } else {
-            memcpy(previous, seal.sha256, sizeof previous);
-        }
-    }
-    free(list);
-}
-
 static void *helper_thread(void *argument)
 {
     struct writer *w = argument;
@@ -497,7 +439,7 @@ static void *helper_thread(void *argument)
             break;
         w->seal_due = false;
         pthread_mutex_unlock(&w->lock);
-        seal_packs(w);
+        seal_chain(w->pacs->packs, w->pacs->io, &w->stop_sealing, &w->sealed_to);
         pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);

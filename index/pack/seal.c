@@ -2,6 +2,7 @@
  * TABLE_RAW bytes, so that memory stays bounded whatever a pack holds. */
 #include "index/pack/seal.h"
 
+#include "codecs/base/log.h"
 #include "codecs/chunk/chunk.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMPONENT "log"
 #define TABLE_RAW (1u << 20)
 #define TABLE_LEVEL 3
 #define READ_SIZE (1u << 20)
@@ -225,6 +227,62 @@ struct error seal_read(struct packs *packs, uint64_t number, struct seal *seal)
         return NO_ERROR;
     error_release(&err);
     return error_make(ERROR_NOT_FOUND, "pack %08llu has no seal", (unsigned long long)number);
+}
+
+/* E2: a seal that a killed process left may stand in the page cache alone. */
+static void prove_seal(struct packs *packs, uint64_t number, uint8_t sha256[32])
+{
+    struct seal seal;
+    struct error err = packs_settle(packs, number);
+    if (!err.code)
+        err = seal_read(packs, number, &seal);
+    if (err.code)
+        memset(sha256, 0, 32);
+    else
+        memcpy(sha256, seal.sha256, 32);
+    log_error(LOG_LEVEL_WARNING, COMPONENT, &err);
+}
+
+void seal_chain(struct packs *packs, const struct io_ops *io, const _Atomic bool *stop, uint64_t *durable_to)
+{
+    struct pack_info *list;
+    size_t count;
+    uint8_t previous[32] = {0};
+    uint64_t previous_pack = 0;
+    struct seal seal;
+    struct error err = packs_list(packs, &list, &count);
+    if (err.code) {
+        log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = list[i].header.number;
+        if (!list[i].valid || !list[i].end)
+            continue;
+        err = seal_read(packs, number, &seal);
+        if (err.code == ERROR_NOT_FOUND) {
+            error_release(&err);
+            if (previous_pack > *durable_to)
+                prove_seal(packs, previous_pack, previous);
+            err = seal_pack(packs, number, list[i].end, previous, io, stop);
+            if (!err.code) {
+                *durable_to = number;
+                err = seal_read(packs, number, &seal);
+            }
+        }
+        if (*stop) {
+            error_release(&err);
+            break;
+        }
+        previous_pack = err.code ? 0 : number;
+        if (err.code) {
+            memset(previous, 0, sizeof previous);
+            log_error(LOG_LEVEL_ERROR, COMPONENT, &err);
+        } else {
+            memcpy(previous, seal.sha256, sizeof previous);
+        }
+    }
+    free(list);
 }
 
 /* The block of a TABLE record, decompressed into `raw`. */

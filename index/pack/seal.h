@@ -9,7 +9,7 @@
  *  E1  All that a seal covers is durable before the seal is written: a power cut keeps sectors in any order, and a seal
  *      that reads must be true all the same. [seal_waits_for_what_it_covers, cut_between_pack_switch_and_seal,
  *      cut_in_the_table_of_a_seal, cut_in_the_seal]
- *  E2  A seal states the one before it only when that one is durable (index/log/writer.c). [fault_simulate, plan crowd,
+ *  E2  A seal states the one before it only when that one is durable (seal_chain). [fault_simulate, plan crowd,
  *      calls seal-sync]
  */
 #ifndef INDEX_PACK_SEAL_H
@@ -32,6 +32,9 @@ struct error seal_read(struct packs *packs, uint64_t number, struct seal *seal);
  * with ERROR_BUSY, and nothing is sealed. */
 struct error seal_pack(struct packs *packs, uint64_t number, uint64_t end, const uint8_t previous[32],
                        const struct io_ops *io, const _Atomic bool *stop);
+/* Seals every pack that has a successor and no seal, oldest first: each seal holds the one before. Failures are logged.
+ * `*durable_to`, the caller's for a run and 0 at first: seals up to that pack are known to be on the disk (E2). */
+void seal_chain(struct packs *packs, const struct io_ops *io, const _Atomic bool *stop, uint64_t *durable_to);
 /* The logical records of a sealed pack from its table, proven by their checksums. `*sealed` false: no valid seal,
  * nothing was called. */
 struct error seal_scan(struct packs *packs, uint64_t number, uint64_t end,
