@@ -16,6 +16,23 @@ struct point {
 
 #define ZEROS 512
 
+/* Bytes that were zeros before are not harmed by it. */
+static struct harm harm_of_zeros(const struct point *p)
+{
+    struct buf bytes;
+    struct harm harm = {p->pack, p->offset, p->offset + ZEROS};
+    buf_init(&bytes);
+    EXPECT(file_read(damage_pack(p->pack), &bytes));
+    if (harm.to > bytes.size)
+        harm.to = bytes.size;
+    while (harm.from < harm.to && !bytes.data[harm.from])
+        harm.from++;
+    while (harm.from < harm.to && !bytes.data[harm.to - 1])
+        harm.to--;
+    buf_release(&bytes);
+    return harm;
+}
+
 static struct harm harm_of(const struct point *p)
 {
     uint64_t size = file_size(damage_pack(p->pack));
@@ -23,7 +40,7 @@ static struct harm harm_of(const struct point *p)
     case HARM_FLIP:
         return (struct harm){p->pack, p->offset, p->offset + 1};
     case HARM_ZEROS:
-        return (struct harm){p->pack, p->offset, p->offset + ZEROS};
+        return harm_of_zeros(p);
     case HARM_CUT:
         return (struct harm){p->pack, p->offset, size};
     case HARM_JUNK:

@@ -287,7 +287,8 @@ struct harm {
 
 static inline bool damage_hits(const struct harm *h, const struct damage_record *r)
 {
-    return r->pack == h->pack && r->offset < h->to && r->offset + RECORD_HEADER_SIZE + r->header.length > h->from;
+    return h->from < h->to && r->pack == h->pack && r->offset < h->to &&
+           r->offset + RECORD_HEADER_SIZE + r->header.length > h->from;
 }
 
 /* Every record that holds it. */
