@@ -410,10 +410,18 @@ static const struct {
     {RECORD_DICTIONARY, apply_dictionary},
 };
 
+void fold_seen(struct fold *fold, const struct record_header *header, const struct fold_place *place)
+{
+    struct meta_row *meta = fold_meta(fold);
+    meta->lsn = header->lsn;
+    meta->time_ns = header->time_ns;
+    meta->pack = place->pack;
+    meta->end = place->end;
+}
+
 struct error fold_apply(struct fold *fold, const struct record_header *header, const struct fold_place *place,
                         const uint8_t *payload, size_t size)
 {
-    struct meta_row *meta = fold_meta(fold);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].type == header->type) {
             struct error err = table[i].apply(fold, header, place, payload, size);
@@ -422,9 +430,6 @@ struct error fold_apply(struct fold *fold, const struct record_header *header, c
                                      (unsigned long long)place->pack, (unsigned long long)place->offset,
                                      (unsigned long long)header->lsn);
         }
-    meta->lsn = header->lsn;
-    meta->time_ns = header->time_ns;
-    meta->pack = place->pack;
-    meta->end = place->end;
+    fold_seen(fold, header, place);
     return NO_ERROR;
 }

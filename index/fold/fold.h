@@ -43,6 +43,8 @@ struct fold_place {
  * not hold. */
 struct error fold_apply(struct fold *fold, const struct record_header *header, const struct fold_place *place,
                         const uint8_t *payload, size_t size);
+/* The state says that a record was seen, whatever came of it: fold_apply() does so itself. */
+void fold_seen(struct fold *fold, const struct record_header *header, const struct fold_place *place);
 
 /* What is known of an instance before anything is decided, and what a look at the archive found (index/ingest). */
 struct fold_question {

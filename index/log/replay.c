@@ -80,15 +80,6 @@ static struct error commit(struct replaying *r)
     return db_commit(txn);
 }
 
-/* Passes over a record: the state says that it was seen. */
-static void pass(struct meta_row *meta, const struct record_header *header, const struct fold_place *place)
-{
-    meta->lsn = header->lsn;
-    meta->time_ns = header->time_ns;
-    meta->pack = place->pack;
-    meta->end = place->end;
-}
-
 static bool is_refused(const struct replaying *r, uint64_t lsn)
 {
     for (size_t at = 0; at < r->refused.size; at += 8)
@@ -133,7 +124,7 @@ static struct error on_record(void *context, uint64_t pack, const struct scan_re
     if (record->header.lsn >= r->quiet)
         r->quiet = 0;
     if (is_refused(r, record->header.lsn)) {
-        pass(meta, &record->header, &place);
+        fold_seen(r->fold, &record->header, &place);
         return commit(r); /* what comes next has no need to fold the records before again */
     }
     struct error err = fold_apply(r->fold, &record->header, &place, record->payload, (size_t)record->header.length);

@@ -6,9 +6,6 @@
 
 static unsigned every; /* --all */
 
-enum { HARM_FLIP, HARM_ZEROS, HARM_CUT, HARM_JUNK, HARM_EMPTY, HARM_GONE, HARM_KINDS };
-static const char *const kinds[HARM_KINDS] = {"flip", "zeros", "cut", "junk", "empty", "gone"};
-
 struct point {
     unsigned kind;
     uint64_t pack, offset;
@@ -52,30 +49,7 @@ static struct harm harm_of(const struct point *p)
 
 static void harm_do(const struct point *p)
 {
-    static const uint8_t zeros[ZEROS];
-    char junk[3000];
-    const char *path = damage_pack(p->pack);
-    uint64_t size = file_size(path);
-    switch (p->kind) {
-    case HARM_FLIP:
-        EXPECT(file_flip(path, p->offset));
-        break;
-    case HARM_ZEROS:
-        EXPECT(file_write_at(path, p->offset, zeros, size - p->offset < ZEROS ? size - p->offset : ZEROS));
-        break;
-    case HARM_CUT:
-        EXPECT(truncate(path, (off_t)p->offset) == 0);
-        break;
-    case HARM_JUNK:
-        memset(junk, 0xA5, sizeof junk);
-        EXPECT(file_write_at(path, size, junk, sizeof junk));
-        break;
-    case HARM_EMPTY:
-        EXPECT(truncate(path, 0) == 0);
-        break;
-    default:
-        EXPECT(unlink(path) == 0);
-    }
+    damage_do(damage_pack(p->pack), p->kind, p->offset, ZEROS);
 }
 
 /* As a mount and `verify` meet it: nobody writes. */

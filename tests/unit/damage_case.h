@@ -280,6 +280,39 @@ static inline void damage_end(void)
 
 /* ---- harm ---- */
 
+/* What is done to a file. */
+enum { HARM_FLIP, HARM_ZEROS, HARM_CUT, HARM_JUNK, HARM_EMPTY, HARM_GONE, HARM_KINDS };
+static const char *const kinds[HARM_KINDS] = {"flip", "zeros", "cut", "junk", "empty", "gone"};
+#define ZEROS_MAX 4096
+
+static inline void damage_do(const char *name, unsigned kind, uint64_t offset, uint64_t zeros)
+{
+    static const uint8_t nothing[ZEROS_MAX];
+    char path[PATH_MAX], junk[9000];
+    snprintf(path, sizeof path, "%s", name);
+    uint64_t size = file_size(path);
+    switch (kind) {
+    case HARM_FLIP:
+        EXPECT(file_flip(path, offset));
+        break;
+    case HARM_ZEROS:
+        EXPECT(file_write_at(path, offset, nothing, size - offset < zeros ? size - offset : zeros));
+        break;
+    case HARM_CUT:
+        EXPECT(truncate(path, (off_t)offset) == 0);
+        break;
+    case HARM_JUNK:
+        memset(junk, 0xA5, sizeof junk);
+        EXPECT(file_write_at(path, size, junk, sizeof junk));
+        break;
+    case HARM_EMPTY:
+        EXPECT(truncate(path, 0) == 0);
+        break;
+    default:
+        EXPECT(unlink(path) == 0);
+    }
+}
+
 /* Bytes [from, to) of a pack that are no longer those that were written. */
 struct harm {
     uint64_t pack, from, to;

@@ -11,8 +11,7 @@
 static unsigned flips, crashes; /* of data.mdb */
 static unsigned times = 1;      /* --all N: so many times the points */
 
-enum { HARM_FLIP, HARM_ZEROS, HARM_CUT, HARM_JUNK, HARM_EMPTY, HARM_GONE, HARM_KINDS };
-static const char *const kinds[HARM_KINDS] = {"flip", "zeros", "cut", "junk", "empty", "gone"};
+#define ZEROS 4096
 
 struct point {
     const char *part;
@@ -22,31 +21,7 @@ struct point {
 
 static void harm_do(const struct point *p)
 {
-    static const uint8_t zeros[4096];
-    char path[PATH_MAX], junk[9000];
-    snprintf(path, sizeof path, "%s", scratch_path(p->part));
-    uint64_t size = file_size(path);
-    switch (p->kind) {
-    case HARM_FLIP:
-        EXPECT(file_flip(path, p->offset));
-        break;
-    case HARM_ZEROS:
-        EXPECT(
-            file_write_at(path, p->offset, zeros, size - p->offset < sizeof zeros ? size - p->offset : sizeof zeros));
-        break;
-    case HARM_CUT:
-        EXPECT(truncate(path, (off_t)p->offset) == 0);
-        break;
-    case HARM_JUNK:
-        memset(junk, 0xA5, sizeof junk);
-        EXPECT(file_write_at(path, size, junk, sizeof junk));
-        break;
-    case HARM_EMPTY:
-        EXPECT(truncate(path, 0) == 0);
-        break;
-    default:
-        EXPECT(unlink(path) == 0);
-    }
+    damage_do(scratch_path(p->part), p->kind, p->offset, ZEROS);
 }
 
 static void check_same(void)
